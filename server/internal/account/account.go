@@ -1,0 +1,191 @@
+// Package account holds the rules about people and organizations: roles and what they may do,
+// how an e-mail address and a password must look, when an invitation, a login or a token is still good.
+//
+// It is pure: values and the time go in, a value or a named error comes out. It does no I/O and
+// holds no state. The desk calls it; edges use its types.
+package account
+
+import (
+	"errors"
+	"net/mail"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// ID is the id of an account, a UUIDv7.
+type ID string
+
+// OrganizationID is the id of an organization, a UUIDv7.
+type OrganizationID string
+
+// Role is what an account is in Traybell. It is one word in the interface, the API and the database.
+type Role string
+
+// The roles.
+const (
+	Requester     Role = "requester"     // files tickets and sees their own
+	Responsible   Role = "responsible"   // speaks for the organization: sees all its tickets and devices
+	Technician    Role = "technician"    // works on tickets of every organization
+	Administrator Role = "administrator" // a technician who also decides about people, keys and settings
+)
+
+// Roles lists every role, from the fewest rights to the most.
+var Roles = []Role{Requester, Responsible, Technician, Administrator}
+
+// Errors of this package. Each is a sentence that a person can be shown.
+var (
+	ErrRole     = errors.New("the role must be requester, responsible, technician or administrator")
+	ErrEmail    = errors.New("this is not an e-mail address")
+	ErrName     = errors.New("a name is needed, at most 200 characters on one line")
+	ErrLanguage = errors.New("the language must be en, it, de or ru")
+	ErrExpired  = errors.New("this link has expired; ask for a new one")
+	ErrUsed     = errors.New("this link was used already")
+)
+
+// Bounds on texts, in characters.
+const (
+	MaxEmail = 254
+	MaxName  = 200
+)
+
+// Lifetimes.
+const (
+	InvitationLife = 7 * 24 * time.Hour  // from Invite to AcceptInvitation
+	LoginLife      = 30 * 24 * time.Hour // of a browser's sign-in, however much it is used
+	LoginIdle      = 7 * 24 * time.Hour  // of a sign-in that is not used
+)
+
+// ParseRole reads a role's word.
+func ParseRole(s string) (Role, error) {
+	for _, r := range Roles {
+		if string(r) == s {
+			return r, nil
+		}
+	}
+	return "", ErrRole
+}
+
+// Staff reports whether r works on tickets of others: technicians and administrators.
+func (r Role) Staff() bool { return r == Technician || r == Administrator }
+
+// Organization is a customer, or the one provider that runs this server.
+type Organization struct {
+	ID           OrganizationID
+	Name         string
+	Provider     bool   // the organization that runs the server; exactly one
+	SupportPhone string // shown in tray and form; may be empty
+	CreatedAt    time.Time
+	Version      int64
+}
+
+// Account is a person who can sign in.
+type Account struct {
+	ID               ID
+	Organization     OrganizationID
+	OrganizationName string
+	Email            string // as NormalizeEmail returns it
+	Name             string
+	Language         string // en, it, de, ru
+	Role             Role
+	Password         string // encoded hash; never leaves the desk
+	TOTPSecret       string // sealed; never leaves the desk
+	TOTP             bool   // the authenticator app is confirmed and asked for
+	TOTPStep         int64  // last time step accepted, so that no code works twice
+	Disabled         bool
+	CreatedAt        time.Time
+	Version          int64
+}
+
+// Login is one browser signed in as an account.
+type Login struct {
+	ID        string
+	Account   ID
+	Address   string
+	UserAgent string
+	CreatedAt time.Time
+	SeenAt    time.Time
+	Current   bool // it is the one that asks
+}
+
+// Live reports whether the login is still good at the given time.
+func (l Login) Live(now time.Time) bool {
+	return now.Sub(l.CreatedAt) < LoginLife && now.Sub(l.SeenAt) < LoginIdle
+}
+
+// Invitation lets one person make an account with a given address and role.
+type Invitation struct {
+	ID               string
+	Organization     OrganizationID
+	OrganizationName string
+	Email            string
+	Role             Role
+	MadeBy           ID // empty: made on the server's command line
+	CreatedAt        time.Time
+	ExpiresAt        time.Time
+	UsedAt           time.Time // zero: not used
+}
+
+// Check reports why the invitation can't be accepted now: ErrUsed, ErrExpired, or nil.
+func (i Invitation) Check(now time.Time) error {
+	switch {
+	case !i.UsedAt.IsZero():
+		return ErrUsed
+	case !now.Before(i.ExpiresAt):
+		return ErrExpired
+	}
+	return nil
+}
+
+// Token is an API token of an account; its secret is known only to its owner.
+type Token struct {
+	ID        string
+	Account   ID
+	Name      string
+	CreatedAt time.Time
+	SeenAt    time.Time
+	ExpiresAt time.Time // zero: never
+}
+
+// Live reports whether the token is still good.
+func (t Token) Live(now time.Time) bool { return t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt) }
+
+// NormalizeEmail checks an address and returns it as it is stored: without surrounding space, the
+// domain in lower case, and the local part too, since no server in use tells the two apart.
+func NormalizeEmail(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if len(s) > MaxEmail || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return "", ErrEmail
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Name != "" || a.Address != s {
+		return "", ErrEmail
+	}
+	at := strings.LastIndexByte(s, '@')
+	if at < 1 || at == len(s)-1 || strings.ContainsAny(s, "<>\"(),:;\\") {
+		return "", ErrEmail
+	}
+	return strings.ToLower(s), nil
+}
+
+// CheckName returns a person's or an organization's name without surrounding space.
+func CheckName(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if s == "" || utf8.RuneCountInString(s) > MaxName || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", ErrName
+	}
+	return s, nil
+}
+
+// MayInvite reports whether an account of role r in organization mine may invite somebody with the given role
+// into organization theirs. A responsible person names the employees of their own organization.
+func MayInvite(r Role, mine OrganizationID, role Role, theirs OrganizationID) bool {
+	switch r {
+	case Administrator:
+		return true
+	case Responsible:
+		return mine == theirs && role == Requester
+	}
+	return false
+}
