@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/traybell/traybell/shared/version"
@@ -39,6 +40,7 @@ const (
 	exporterLabel = "EXPORTER-traybell-link-1"
 	context       = "traybell-link-1\x00"
 	nonceSize     = 32
+	maxHello      = 4 << 10
 )
 
 // Errors of the handshake.
@@ -77,12 +79,13 @@ func NoBinding() []byte { return make([]byte, 32) }
 // Conn reads and writes framed messages. Write may be called from several goroutines, Read
 // from one. It keeps no buffer between messages.
 type Conn struct {
-	rw io.ReadWriter
-	mu sync.Mutex // serialises writes
+	rw    io.ReadWriter
+	limit uint32     // bytes of a message that is read
+	mu    sync.Mutex // serialises writes
 }
 
 // NewConn frames messages on rw.
-func NewConn(rw io.ReadWriter) *Conn { return &Conn{rw: rw} }
+func NewConn(rw io.ReadWriter) *Conn { return &Conn{rw: rw, limit: MaxMessage} }
 
 // Write sends one message with the given body, or none if body is nil.
 func (c *Conn) Write(typ string, body any) error {
@@ -118,17 +121,38 @@ func (c *Conn) Read() (Message, error) {
 		return m, err
 	}
 	n := binary.BigEndian.Uint32(head[:])
-	if n > MaxMessage {
+	if n > c.limit {
 		return m, ErrTooLong
 	}
-	b := make([]byte, n)
-	if _, err := io.ReadFull(c.rw, b); err != nil {
+	b, err := readBody(c.rw, int(n))
+	if err != nil {
 		return m, err
 	}
 	if err := json.Unmarshal(b, &m); err != nil || m.Type == "" {
 		return m, ErrProtocol
 	}
 	return m, nil
+}
+
+// readBody reads n bytes. Memory grows with what has come, not with what was announced: many peers
+// that have proved nothing may announce a megabyte each.
+func readBody(r io.Reader, n int) ([]byte, error) {
+	const step = 16 << 10
+	b := make([]byte, 0, min(n, step))
+	for len(b) < n {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, min(n-len(b), len(b)))
+		}
+		got, err := io.ReadFull(r, b[len(b):min(n, cap(b))])
+		b = b[:len(b)+got]
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // Decode unmarshals the body of m into v.
@@ -221,20 +245,26 @@ type Peer struct {
 }
 
 // Accept runs the server's side of the handshake up to the device's proof; the caller then sends
-// Welcome or Refused. key returns the link key that was registered for a device id; its error is
-// told to the device as unknown_device.
+// Welcome or Refused. key returns the link key that was registered for a device id; an error that
+// wraps a RefusedError is told to the device as it is, any other as unknown_device.
 func Accept(rw io.ReadWriter, identity ed25519.PrivateKey, binding []byte, key func(device string) (ed25519.PublicKey, error)) (*Conn, Peer, error) {
 	c := NewConn(rw)
+	c.limit = maxHello // nobody has proved anything yet
 	var h Hello
 	if err := c.expect(TypeHello, &h); err != nil {
 		return nil, Peer{}, err
 	}
+	c.limit = MaxMessage
 	if len(h.Nonce) != nonceSize || h.Device == "" || len(h.Device) > 100 {
 		return nil, Peer{}, ErrProtocol
 	}
 	pub, err := key(h.Device)
 	if err != nil {
-		c.Write(TypeRefused, Refused{Code: "unknown_device", Text: "this server does not know the device; enrol it again"})
+		refused := Refused{Code: "unknown_device", Text: "this server does not know the device; enrol it again"}
+		if re, ok := errors.AsType[RefusedError](err); ok {
+			refused = re.Refused
+		}
+		c.Write(TypeRefused, refused)
 		return nil, Peer{}, fmt.Errorf("link key of device %s: %w", h.Device, err)
 	}
 	server := ServerID(identity.Public().(ed25519.PublicKey))

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package relay
+
+import "net"
+
+// tune sets up the socket of a channel: nothing beyond TCP_NODELAY, which Go has set already.
+func tune(net.Conn) {}
