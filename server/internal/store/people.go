@@ -1,0 +1,293 @@
+package store
+
+import (
+	"time"
+
+	"github.com/traybell/traybell/server/internal/account"
+)
+
+const organizationColumns = `id, name, provider, support_phone, created_at, version`
+
+func scanOrganization(r row) (o account.Organization, err error) {
+	var created int64
+	err = r.Scan(&o.ID, &o.Name, &o.Provider, &o.SupportPhone, &created, &o.Version)
+	o.CreatedAt = at(created)
+	return o, err
+}
+
+const insertOrganization = `insert into organizations (` + organizationColumns + `) values ($1, $2, $3, $4, $5, 1)`
+
+// InsertOrganization stores a new organization; ErrExists when the name is taken.
+func (t Tx) InsertOrganization(o account.Organization) error {
+	_, err := t.exec(insertOrganization, o.ID, o.Name, o.Provider, o.SupportPhone, micros(o.CreatedAt))
+	return err
+}
+
+const saveOrganization = `update organizations set name = $1, support_phone = $2, version = version + 1 where id = $3 and version = $4`
+
+// SaveOrganization stores a changed organization, or returns ErrStale.
+func (t Tx) SaveOrganization(o account.Organization) error {
+	return t.change(saveOrganization, o.Name, o.SupportPhone, o.ID, o.Version)
+}
+
+const organizations = `select ` + organizationColumns + ` from organizations`
+
+// Organization loads one organization.
+func (t Tx) Organization(id account.OrganizationID) (account.Organization, error) {
+	return one(t, scanOrganization, organizations+` where id = $1`, id)
+}
+
+// OrganizationByName loads the organization with exactly this name.
+func (t Tx) OrganizationByName(name string) (account.Organization, error) {
+	return one(t, scanOrganization, organizations+` where name = $1`, name)
+}
+
+// Provider loads the organization that runs this server.
+func (t Tx) Provider() (account.Organization, error) {
+	return one(t, scanOrganization, organizations+` where provider`)
+}
+
+// Organizations lists all, the provider first and then by name.
+func (t Tx) Organizations() ([]account.Organization, error) {
+	return all(t, scanOrganization, organizations+` order by provider desc, name`)
+}
+
+const accounts = `select a.id, a.organization_id, o.name, a.email, a.name, a.language, a.role, a.password, a.totp_secret, a.totp, a.totp_step, a.disabled, a.created_at, a.version
+	from accounts a join organizations o on o.id = a.organization_id`
+
+func scanAccount(r row) (a account.Account, err error) {
+	var created int64
+	err = r.Scan(&a.ID, &a.Organization, &a.OrganizationName, &a.Email, &a.Name, &a.Language, &a.Role, &a.Password, &a.TOTPSecret, &a.TOTP, &a.TOTPStep, &a.Disabled, &created, &a.Version)
+	a.CreatedAt = at(created)
+	return a, err
+}
+
+// Account loads one account.
+func (t Tx) Account(id account.ID) (account.Account, error) {
+	return one(t, scanAccount, accounts+` where a.id = $1`, id)
+}
+
+// AccountByEmail loads the account with a normalised address.
+func (t Tx) AccountByEmail(email string) (account.Account, error) {
+	return one(t, scanAccount, accounts+` where a.email = $1`, email)
+}
+
+// Accounts lists the accounts of an organization, or all when it is empty, by name.
+func (t Tx) Accounts(o account.OrganizationID) ([]account.Account, error) {
+	w := &where{}
+	if o != "" {
+		w.and("a.organization_id = ?", o)
+	}
+	return all(t, scanAccount, accounts+w.String()+` order by a.name, a.id`, w.args...)
+}
+
+// Staff lists the accounts that a ticket may be given to, by name.
+func (t Tx) Staff() ([]account.Account, error) {
+	return all(t, scanAccount, accounts+` where a.role in ($1, $2) and not a.disabled order by a.name, a.id`, account.Technician, account.Administrator)
+}
+
+const countAccounts = `select count(*) from accounts where role = $1 and not disabled`
+
+// CountAccounts counts the accounts of a role that can sign in.
+func (t Tx) CountAccounts(r account.Role) (int64, error) { return one(t, scanInt, countAccounts, r) }
+
+const insertAccount = `insert into accounts (id, organization_id, email, name, language, role, password, totp_secret, totp, totp_step, disabled, created_at, version)
+	values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)`
+
+// InsertAccount stores a new account; ErrExists when the address has one.
+func (t Tx) InsertAccount(a account.Account) error {
+	_, err := t.exec(insertAccount, a.ID, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, micros(a.CreatedAt))
+	return err
+}
+
+const saveAccount = `update accounts set email = $1, name = $2, language = $3, role = $4, password = $5, totp_secret = $6, totp = $7, totp_step = $8, disabled = $9, version = version + 1
+	where id = $10 and version = $11`
+
+// SaveAccount stores a changed account, or returns ErrStale.
+func (t Tx) SaveAccount(a account.Account) error {
+	return t.change(saveAccount, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, a.ID, a.Version)
+}
+
+const (
+	clearRecovery  = `delete from recovery_codes where account_id = $1`
+	insertRecovery = `insert into recovery_codes (account_id, hash) values ($1, $2)`
+	useRecovery    = `delete from recovery_codes where account_id = $1 and hash = $2`
+	countRecovery  = `select count(*) from recovery_codes where account_id = $1`
+)
+
+// SetRecoveryCodes replaces an account's recovery codes by these hashes.
+func (t Tx) SetRecoveryCodes(a account.ID, hashes []string) error {
+	if _, err := t.exec(clearRecovery, a); err != nil {
+		return err
+	}
+	for _, h := range hashes {
+		if _, err := t.exec(insertRecovery, a, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UseRecoveryCode spends a code; it reports whether there was one.
+func (t Tx) UseRecoveryCode(a account.ID, hash string) (bool, error) {
+	n, err := t.exec(useRecovery, a, hash)
+	return n == 1, err
+}
+
+// CountRecoveryCodes counts the codes that are left.
+func (t Tx) CountRecoveryCodes(a account.ID) (int64, error) { return one(t, scanInt, countRecovery, a) }
+
+const insertLogin = `insert into logins (id, token_hash, account_id, address, user_agent, created_at, seen_at) values ($1, $2, $3, $4, $5, $6, $6)`
+
+// InsertLogin stores a sign-in under its token's hash.
+func (t Tx) InsertLogin(l account.Login, tokenHash string) error {
+	_, err := t.exec(insertLogin, l.ID, tokenHash, l.Account, l.Address, l.UserAgent, micros(l.CreatedAt))
+	return err
+}
+
+const logins = `select id, account_id, address, user_agent, created_at, seen_at from logins`
+
+func scanLogin(r row) (l account.Login, err error) {
+	var created, seen int64
+	err = r.Scan(&l.ID, &l.Account, &l.Address, &l.UserAgent, &created, &seen)
+	l.CreatedAt, l.SeenAt = at(created), at(seen)
+	return l, err
+}
+
+// LoginByToken finds a sign-in.
+func (t Tx) LoginByToken(tokenHash string) (account.Login, error) {
+	return one(t, scanLogin, logins+` where token_hash = $1`, tokenHash)
+}
+
+// Logins lists an account's sign-ins, the last seen first.
+func (t Tx) Logins(a account.ID) ([]account.Login, error) {
+	return all(t, scanLogin, logins+` where account_id = $1 order by seen_at desc, id desc`, a)
+}
+
+const seeLogin = `update logins set seen_at = $1, address = $2 where id = $3`
+
+// SeeLogin notes that a sign-in was used.
+func (t Tx) SeeLogin(id string, when time.Time, address string) error {
+	_, err := t.exec(seeLogin, micros(when), address, id)
+	return err
+}
+
+const (
+	endLogin      = `delete from logins where id = $1 and account_id = $2`
+	endLogins     = `delete from logins where account_id = $1 and id <> $2`
+	endOldLogins  = `delete from logins where seen_at < $1 or created_at < $2`
+	useInvitation = `update invitations set used_at = $1 where id = $2 and used_at = 0`
+)
+
+// EndLogin ends one sign-in of an account; ErrStale when there is none.
+func (t Tx) EndLogin(a account.ID, id string) error { return t.change(endLogin, id, a) }
+
+// EndLogins ends all sign-ins of an account but one; an empty id ends all.
+func (t Tx) EndLogins(a account.ID, but string) error {
+	_, err := t.exec(endLogins, a, but)
+	return err
+}
+
+// EndOldLogins forgets sign-ins that are not live any more.
+func (t Tx) EndOldLogins(seenBefore, createdBefore time.Time) error {
+	_, err := t.exec(endOldLogins, micros(seenBefore), micros(createdBefore))
+	return err
+}
+
+const insertInvitation = `insert into invitations (id, token_hash, organization_id, email, role, made_by, created_at, expires_at, used_at) values ($1, $2, $3, $4, $5, $6, $7, $8, 0)`
+
+// InsertInvitation stores an invitation under its token's hash.
+func (t Tx) InsertInvitation(i account.Invitation, tokenHash string) error {
+	_, err := t.exec(insertInvitation, i.ID, tokenHash, i.Organization, i.Email, i.Role, i.MadeBy, micros(i.CreatedAt), micros(i.ExpiresAt))
+	return err
+}
+
+const invitations = `select i.id, i.organization_id, o.name, i.email, i.role, i.made_by, i.created_at, i.expires_at, i.used_at
+	from invitations i join organizations o on o.id = i.organization_id`
+
+func scanInvitation(r row) (i account.Invitation, err error) {
+	var created, expires, used int64
+	err = r.Scan(&i.ID, &i.Organization, &i.OrganizationName, &i.Email, &i.Role, &i.MadeBy, &created, &expires, &used)
+	i.CreatedAt, i.ExpiresAt, i.UsedAt = at(created), at(expires), at(used)
+	return i, err
+}
+
+// InvitationByToken finds an invitation.
+func (t Tx) InvitationByToken(tokenHash string) (account.Invitation, error) {
+	return one(t, scanInvitation, invitations+` where i.token_hash = $1`, tokenHash)
+}
+
+// Invitations lists those of an organization that nobody has accepted, or of all when it is empty.
+func (t Tx) Invitations(o account.OrganizationID) ([]account.Invitation, error) {
+	w := &where{}
+	w.and("i.used_at = 0")
+	if o != "" {
+		w.and("i.organization_id = ?", o)
+	}
+	return all(t, scanInvitation, invitations+w.String()+` order by i.created_at desc, i.id`, w.args...)
+}
+
+// UseInvitation marks it as accepted, once; afterwards ErrStale.
+func (t Tx) UseInvitation(id string, when time.Time) error {
+	return t.change(useInvitation, micros(when), id)
+}
+
+const (
+	insertToken = `insert into api_tokens (id, hash, account_id, name, created_at, seen_at, expires_at) values ($1, $2, $3, $4, $5, 0, $6)`
+	tokens      = `select id, account_id, name, created_at, seen_at, expires_at from api_tokens`
+	seeToken    = `update api_tokens set seen_at = $1 where id = $2`
+	deleteToken = `delete from api_tokens where id = $1 and account_id = $2`
+)
+
+func scanToken(r row) (k account.Token, err error) {
+	var created, seen, expires int64
+	err = r.Scan(&k.ID, &k.Account, &k.Name, &created, &seen, &expires)
+	k.CreatedAt, k.SeenAt, k.ExpiresAt = at(created), at(seen), at(expires)
+	return k, err
+}
+
+// InsertToken stores an API token under its hash.
+func (t Tx) InsertToken(k account.Token, hash string) error {
+	_, err := t.exec(insertToken, k.ID, hash, k.Account, k.Name, micros(k.CreatedAt), micros(k.ExpiresAt))
+	return err
+}
+
+// TokenByHash finds an API token.
+func (t Tx) TokenByHash(hash string) (account.Token, error) {
+	return one(t, scanToken, tokens+` where hash = $1`, hash)
+}
+
+// Tokens lists an account's API tokens.
+func (t Tx) Tokens(a account.ID) ([]account.Token, error) {
+	return all(t, scanToken, tokens+` where account_id = $1 order by id`, a)
+}
+
+// SeeToken notes that a token was used.
+func (t Tx) SeeToken(id string, when time.Time) error {
+	_, err := t.exec(seeToken, micros(when), id)
+	return err
+}
+
+// DeleteToken withdraws a token of an account; ErrStale when there is none.
+func (t Tx) DeleteToken(a account.ID, id string) error { return t.change(deleteToken, id, a) }
+
+const (
+	setting       = `select value from settings where name = $1`
+	setSetting    = `insert into settings (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value`
+	deleteSetting = `delete from settings where name = $1`
+)
+
+// Setting loads a named value; ErrNotFound when it was never set.
+func (t Tx) Setting(name string) (string, error) {
+	return one(t, func(r row) (s string, err error) { return s, r.Scan(&s) }, setting, name)
+}
+
+// SetSetting stores a named value; an empty one forgets it.
+func (t Tx) SetSetting(name, value string) error {
+	if value == "" {
+		_, err := t.exec(deleteSetting, name)
+		return err
+	}
+	_, err := t.exec(setSetting, name, value)
+	return err
+}

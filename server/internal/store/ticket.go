@@ -1,0 +1,293 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/device"
+	"github.com/traybell/traybell/server/internal/ticket"
+)
+
+// NextTicketNumber returns a number above all that were given before. A transaction that does not
+// commit leaves a gap on PostgreSQL.
+func (t Tx) NextTicketNumber() (int64, error) { return t.e.nextNumber(t) }
+
+const insertTicket = `insert into tickets (id, number, organization_id, subject, title, text, category, severity, answers, status, reason,
+	requester_account, requester_name, requester_email, requester_phone, requester_confirmed, device_id, os_user, os_user_id, language, source, assignee,
+	facts, body_hash, created_at, updated_at, resolved_at, closed_at, customer_last, version)
+	values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, 1)`
+
+// InsertTicket stores a new ticket with the hash of the body it was made from; ErrExists when the id is taken.
+func (t Tx) InsertTicket(k ticket.Ticket, bodyHash string) error {
+	_, err := t.exec(insertTicket, k.ID, k.Number, k.Organization, k.Subject, k.Title, k.Text, k.Category, k.Severity, jsonText(k.Answers), k.Status, k.Reason,
+		k.Requester.Account, k.Requester.Name, k.Requester.Email, k.Requester.Phone, k.Requester.Confirmed, k.Device, k.OSUser, k.OSUserID, k.Language, k.Source, k.Assignee,
+		jsonText(k.Facts), bodyHash, micros(k.CreatedAt), micros(k.UpdatedAt), micros(k.ResolvedAt), micros(k.ClosedAt), k.CustomerLast)
+	return err
+}
+
+const tickets = `select t.id, t.number, t.organization_id, o.name, t.subject, t.title, t.text, t.category, t.severity, t.answers, t.status, t.reason,
+	t.requester_account, t.requester_name, t.requester_email, t.requester_phone, t.requester_confirmed, t.device_id, coalesce(d.name, ''), t.os_user, t.os_user_id, t.language, t.source,
+	t.assignee, coalesce(s.name, ''), t.facts, t.created_at, t.updated_at, t.resolved_at, t.closed_at, t.customer_last, t.version
+	from tickets t join organizations o on o.id = t.organization_id left join devices d on d.id = t.device_id left join accounts s on s.id = t.assignee`
+
+func scanTicket(r row) (k ticket.Ticket, err error) {
+	var answers, facts string
+	var created, updated, resolved, closed int64
+	if err := r.Scan(&k.ID, &k.Number, &k.Organization, &k.OrganizationName, &k.Subject, &k.Title, &k.Text, &k.Category, &k.Severity, &answers, &k.Status, &k.Reason,
+		&k.Requester.Account, &k.Requester.Name, &k.Requester.Email, &k.Requester.Phone, &k.Requester.Confirmed, &k.Device, &k.DeviceName, &k.OSUser, &k.OSUserID, &k.Language, &k.Source,
+		&k.Assignee, &k.AssigneeName, &facts, &created, &updated, &resolved, &closed, &k.CustomerLast, &k.Version); err != nil {
+		return k, err
+	}
+	k.CreatedAt, k.UpdatedAt, k.ResolvedAt, k.ClosedAt = at(created), at(updated), at(resolved), at(closed)
+	if err := json.Unmarshal([]byte(answers), &k.Answers); err != nil {
+		return k, fmt.Errorf("answers of ticket %s: %w", k.ID, err)
+	}
+	if err := json.Unmarshal([]byte(facts), &k.Facts); err != nil {
+		return k, fmt.Errorf("facts of ticket %s: %w", k.ID, err)
+	}
+	return k, nil
+}
+
+// Ticket loads one ticket.
+func (t Tx) Ticket(id ticket.ID) (ticket.Ticket, error) {
+	return one(t, scanTicket, tickets+` where t.id = $1`, id)
+}
+
+// TicketByNumber loads one ticket by its number.
+func (t Tx) TicketByNumber(n int64) (ticket.Ticket, error) {
+	return one(t, scanTicket, tickets+` where t.number = $1`, n)
+}
+
+const ticketBody = `select body_hash from tickets where id = $1`
+
+// TicketBody is the hash of the body that a ticket was made from.
+func (t Tx) TicketBody(id ticket.ID) (string, error) {
+	return one(t, func(r row) (s string, err error) { return s, r.Scan(&s) }, ticketBody, id)
+}
+
+const saveTicket = `update tickets set severity = $1, status = $2, reason = $3, assignee = $4, updated_at = $5, resolved_at = $6, closed_at = $7, customer_last = $8, requester_confirmed = $9,
+	version = version + 1 where id = $10 and version = $11`
+
+// SaveTicket stores what may change of a ticket, or returns ErrStale.
+func (t Tx) SaveTicket(k ticket.Ticket) error {
+	return t.change(saveTicket, k.Severity, k.Status, k.Reason, k.Assignee, micros(k.UpdatedAt), micros(k.ResolvedAt), micros(k.ClosedAt), k.CustomerLast, k.Requester.Confirmed, k.ID, k.Version)
+}
+
+// TicketSort is a column by which lists are ordered.
+type TicketSort string
+
+// The columns.
+const (
+	ByUpdated  TicketSort = "updated"
+	ByNumber   TicketSort = "number"
+	ByStatus   TicketSort = "status"
+	BySubject  TicketSort = "subject"
+	BySeverity TicketSort = "severity"
+)
+
+var sorts = map[TicketSort]string{
+	ByUpdated:  "t.updated_at",
+	ByNumber:   "t.number",
+	ByStatus:   "case t.status when 'new' then 0 when 'open' then 1 when 'waiting' then 2 when 'paused' then 3 when 'resolved' then 4 else 5 end",
+	BySubject:  "lower(t.title)",
+	BySeverity: "case t.severity when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end",
+}
+
+// TicketFilter chooses tickets. Zero fields choose all.
+type TicketFilter struct {
+	Organization account.OrganizationID // only of this organization
+	Requester    account.ID             // only of this account
+	Device       device.ID
+	OSUserID     string // with Device: filed by this user of it
+	Assignee     account.ID
+	Status       ticket.Status // empty: every status
+	Live         bool          // not closed
+	Query        string        // words in number, subject, text, people or messages
+	Internal     bool          // Query searches notes too
+	Sort         TicketSort    // default ByUpdated
+	Ascending    bool
+	Before       int64 // only numbers below: the cursor of a list by descending number
+	Offset       int
+	Limit        int // default 50
+}
+
+func (t Tx) ticketWhere(f TicketFilter) *where {
+	w := &where{}
+	if f.Organization != "" {
+		w.and("t.organization_id = ?", f.Organization)
+	}
+	if f.Requester != "" {
+		w.and("t.requester_account = ? and t.requester_account <> ''", f.Requester)
+	}
+	if f.Device != "" {
+		w.and("t.device_id = ? and t.device_id <> ''", f.Device)
+	}
+	if f.OSUserID != "" {
+		w.and("t.os_user_id = ?", f.OSUserID)
+	}
+	if f.Assignee != "" {
+		w.and("t.assignee = ?", f.Assignee)
+	}
+	if f.Live {
+		w.and("t.status <> 'closed'")
+	}
+	if f.Status != "" {
+		w.and("t.status = ?", f.Status)
+	}
+	if f.Before > 0 {
+		w.and("t.number < ?", f.Before)
+	}
+	if q := strings.TrimSpace(f.Query); q != "" {
+		if n, err := strconv.ParseInt(strings.TrimPrefix(q, "#"), 10, 64); err == nil && n > 0 {
+			w.and("t.number = ?", n)
+		} else if list := words(q); len(list) > 0 {
+			t.e.match(w, list, f.Internal)
+		} else {
+			w.and("1 = 0") // nothing but punctuation
+		}
+	}
+	return w
+}
+
+// Tickets lists tickets; those that sort alike are ordered newest first.
+func (t Tx) Tickets(f TicketFilter) ([]ticket.Ticket, error) {
+	w := t.ticketWhere(f)
+	column := sorts[f.Sort]
+	if column == "" {
+		column = sorts[ByUpdated]
+	}
+	if !f.Ascending {
+		column += " desc"
+	}
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	q := tickets + w.String() + " order by " + column + ", t.number desc limit " + w.next(f.Limit) + " offset " + w.next(max(f.Offset, 0))
+	return all(t, scanTicket, q, w.args...)
+}
+
+// TicketCounts counts the tickets that f chooses by their status, without regard to f.Status.
+func (t Tx) TicketCounts(f TicketFilter) (map[ticket.Status]int, error) {
+	f.Status = ""
+	w := t.ticketWhere(f)
+	type count struct {
+		status ticket.Status
+		n      int
+	}
+	list, err := all(t, func(r row) (c count, err error) { return c, r.Scan(&c.status, &c.n) }, `select t.status, count(*) from tickets t`+w.String()+` group by t.status`, w.args...)
+	m := map[ticket.Status]int{}
+	for _, c := range list {
+		m[c.status] = c.n
+	}
+	return m, err
+}
+
+const insertMessage = `insert into messages (id, ticket_id, kind, author, author_name, from_staff, text, at) values ($1, $2, $3, $4, $5, $6, $7, $8)`
+
+// InsertMessage adds an entry to a ticket's thread.
+func (t Tx) InsertMessage(m ticket.Message) error {
+	_, err := t.exec(insertMessage, m.ID, m.Ticket, m.Kind, m.Author, m.AuthorName, m.FromStaff, m.Text, micros(m.At))
+	return err
+}
+
+const messages = `select id, ticket_id, kind, author, author_name, from_staff, text, at from messages where ticket_id = $1 order by at, id`
+
+func scanMessage(r row) (m ticket.Message, err error) {
+	var when int64
+	err = r.Scan(&m.ID, &m.Ticket, &m.Kind, &m.Author, &m.AuthorName, &m.FromStaff, &m.Text, &when)
+	m.At = at(when)
+	return m, err
+}
+
+// Messages lists a ticket's thread, the oldest first, without files.
+func (t Tx) Messages(id ticket.ID) ([]ticket.Message, error) {
+	return all(t, scanMessage, messages, id)
+}
+
+// IndexTicket makes a ticket findable by the words of its present texts.
+func (t Tx) IndexTicket(k ticket.Ticket, thread []ticket.Message) error {
+	var public, internal strings.Builder
+	for _, s := range []string{k.Title, k.Text, k.Category, k.Requester.Name, k.Requester.Email, k.Requester.Phone, k.OSUser, k.OrganizationName, k.DeviceName} {
+		public.WriteString(s + " ")
+	}
+	for _, m := range thread {
+		switch m.Kind {
+		case ticket.Public:
+			public.WriteString(m.AuthorName + " " + m.Text + " ")
+		case ticket.Note:
+			internal.WriteString(m.AuthorName + " " + m.Text + " ")
+		}
+	}
+	return t.e.index(t, k.Number, indexed(public.String()), indexed(internal.String()))
+}
+
+const insertFile = `insert into files (id, ticket_id, message_id, position, name, type, size, sha256, arrived, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+
+// InsertFile stores a file's record.
+func (t Tx) InsertFile(f ticket.File) error {
+	_, err := t.exec(insertFile, f.ID, f.Ticket, f.Message, f.Index, f.Name, f.Type, f.Size, f.SHA256, f.Arrived, micros(f.At))
+	return err
+}
+
+const files = `select id, ticket_id, message_id, position, name, type, size, sha256, arrived, at from files`
+
+func scanFile(r row) (f ticket.File, err error) {
+	var when int64
+	err = r.Scan(&f.ID, &f.Ticket, &f.Message, &f.Index, &f.Name, &f.Type, &f.Size, &f.SHA256, &f.Arrived, &when)
+	f.At = at(when)
+	return f, err
+}
+
+// Files lists the files of a ticket and its messages.
+func (t Tx) Files(id ticket.ID) ([]ticket.File, error) {
+	return all(t, scanFile, files+` where ticket_id = $1 order by message_id, position, id`, id)
+}
+
+// File loads one file's record.
+func (t Tx) File(id string) (ticket.File, error) {
+	return one(t, scanFile, files+` where id = $1`, id)
+}
+
+// FiledFile loads the file that was announced with a ticket under an index.
+func (t Tx) FiledFile(id ticket.ID, index int) (ticket.File, error) {
+	return one(t, scanFile, files+` where ticket_id = $1 and message_id = '' and position = $2`, id, index)
+}
+
+const fileArrived = `update files set arrived = $1, at = $2 where id = $3`
+
+// FileArrived notes that a file's bytes are stored.
+func (t Tx) FileArrived(id string, now time.Time) error {
+	return t.change(fileArrived, true, micros(now), id)
+}
+
+const (
+	insertAnswered = `insert into idempotency (account_id, key_hash, body_hash, ticket_id, created_at) values ($1, $2, $3, $4, $5)`
+	answered       = `select body_hash, ticket_id from idempotency where account_id = $1 and key_hash = $2`
+	forgetAnswered = `delete from idempotency where created_at < $1`
+)
+
+// SetAnswered remembers which ticket a client's Idempotency-Key has made.
+func (t Tx) SetAnswered(a account.ID, keyHash, bodyHash string, id ticket.ID, now time.Time) error {
+	_, err := t.exec(insertAnswered, a, keyHash, bodyHash, id, micros(now))
+	return err
+}
+
+// Answered finds the ticket that an Idempotency-Key has made, and the hash of that request's body.
+func (t Tx) Answered(a account.ID, keyHash string) (bodyHash string, id ticket.ID, err error) {
+	type answer struct {
+		body string
+		id   ticket.ID
+	}
+	v, err := one(t, func(r row) (v answer, err error) { return v, r.Scan(&v.body, &v.id) }, answered, a, keyHash)
+	return v.body, v.id, err
+}
+
+// ForgetAnswered drops keys older than a time.
+func (t Tx) ForgetAnswered(before time.Time) error {
+	_, err := t.exec(forgetAnswered, micros(before))
+	return err
+}
