@@ -167,7 +167,11 @@ func tickets(p *catalogue.Printer, st localapi.Status, list []localapi.Filed) Sh
 			if r.Mark == "" {
 				r.Mark = "new"
 			}
-			r.Notes = append(r.Notes, p.T("word.status."+r.Mark)+": "+p.T("tray.tickets.status."+r.Mark))
+			word := p.T("word.status." + r.Mark)
+			if r.Mark != "closed" {
+				word += ": " + p.T("tray.tickets.status."+r.Mark)
+			}
+			r.Notes = append(r.Notes, word)
 			if f.FilesPending > 0 {
 				r.Notes = append(r.Notes, p.T("tray.tickets.files", "Count", f.FilesPending))
 			}
