@@ -85,3 +85,11 @@ func (t Tx) DropLease(name, holder string) error {
 	_, err := t.exec(dropLease, name, holder)
 	return err
 }
+
+const jobsDue = `select count(*) from (select 1 from jobs where done_at = 0 and run_at <= $1 and lease_until <= $1 limit 1) due`
+
+// JobsDue reports whether a job of any kind waits to be claimed.
+func (t Tx) JobsDue(now time.Time) (bool, error) {
+	n, err := one(t, scanInt, jobsDue, micros(now))
+	return n > 0, err
+}

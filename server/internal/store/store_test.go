@@ -312,10 +312,10 @@ func TestTickets(t *testing.T) {
 				want []int64
 			}{
 				{"all, last changed first", store.TicketFilter{}, []int64{1002, 1001}},
-				{"by number, ascending", store.TicketFilter{Sort: store.ByNumber, Ascending: true}, []int64{1001, 1002}},
-				{"by status", store.TicketFilter{Sort: store.ByStatus, Ascending: true}, []int64{1002, 1001}},
-				{"by severity", store.TicketFilter{Sort: store.BySeverity}, []int64{1002, 1001}},
-				{"by subject", store.TicketFilter{Sort: store.BySubject, Ascending: true}, []int64{1001, 1002}},
+				{"by number, ascending", store.TicketFilter{Sort: ticket.ByNumber, Ascending: true}, []int64{1001, 1002}},
+				{"by status", store.TicketFilter{Sort: ticket.ByStatus, Ascending: true}, []int64{1002, 1001}},
+				{"by severity", store.TicketFilter{Sort: ticket.BySeverity}, []int64{1002, 1001}},
+				{"by subject", store.TicketFilter{Sort: ticket.BySubject, Ascending: true}, []int64{1001, 1002}},
 				{"one status", store.TicketFilter{Status: ticket.Open}, []int64{1001}},
 				{"live", store.TicketFilter{Live: true, Offset: 1}, []int64{1001}},
 				{"page", store.TicketFilter{Limit: 1}, []int64{1002}},

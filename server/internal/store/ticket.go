@@ -77,24 +77,12 @@ func (t Tx) SaveTicket(k ticket.Ticket) error {
 	return t.change(saveTicket, k.Severity, k.Status, k.Reason, k.Assignee, micros(k.UpdatedAt), micros(k.ResolvedAt), micros(k.ClosedAt), k.CustomerLast, k.Requester.Confirmed, k.ID, k.Version)
 }
 
-// TicketSort is a column by which lists are ordered.
-type TicketSort string
-
-// The columns.
-const (
-	ByUpdated  TicketSort = "updated"
-	ByNumber   TicketSort = "number"
-	ByStatus   TicketSort = "status"
-	BySubject  TicketSort = "subject"
-	BySeverity TicketSort = "severity"
-)
-
-var sorts = map[TicketSort]string{
-	ByUpdated:  "t.updated_at",
-	ByNumber:   "t.number",
-	ByStatus:   "case t.status when 'new' then 0 when 'open' then 1 when 'waiting' then 2 when 'paused' then 3 when 'resolved' then 4 else 5 end",
-	BySubject:  "lower(t.title)",
-	BySeverity: "case t.severity when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end",
+var sorts = map[ticket.Sort]string{
+	ticket.ByUpdated:  "t.updated_at",
+	ticket.ByNumber:   "t.number",
+	ticket.ByStatus:   "case t.status when 'new' then 0 when 'open' then 1 when 'waiting' then 2 when 'paused' then 3 when 'resolved' then 4 else 5 end",
+	ticket.BySubject:  "lower(t.title)",
+	ticket.BySeverity: "case t.severity when 'critical' then 0 when 'high' then 1 when 'medium' then 2 else 3 end",
 }
 
 // TicketFilter chooses tickets. Zero fields choose all.
@@ -108,7 +96,7 @@ type TicketFilter struct {
 	Live         bool          // not closed
 	Query        string        // words in number, subject, text, people or messages
 	Internal     bool          // Query searches notes too
-	Sort         TicketSort    // default ByUpdated
+	Sort         ticket.Sort   // default ticket.ByUpdated
 	Ascending    bool
 	Before       int64 // only numbers below: the cursor of a list by descending number
 	Offset       int
@@ -158,7 +146,7 @@ func (t Tx) Tickets(f TicketFilter) ([]ticket.Ticket, error) {
 	w := t.ticketWhere(f)
 	column := sorts[f.Sort]
 	if column == "" {
-		column = sorts[ByUpdated]
+		column = sorts[ticket.ByUpdated]
 	}
 	if !f.Ascending {
 		column += " desc"
@@ -290,4 +278,12 @@ func (t Tx) Answered(a account.ID, keyHash string) (bodyHash string, id ticket.I
 func (t Tx) ForgetAnswered(before time.Time) error {
 	_, err := t.exec(forgetAnswered, micros(before))
 	return err
+}
+
+const fileBelongsTo = `update files set message_id = $1 where id = $2 and ticket_id = $3 and message_id = '' and position < 0`
+
+// FileBelongsTo makes a file that was attached to a ticket part of one of its messages; ErrStale when it is
+// another ticket's or belongs to a message already.
+func (t Tx) FileBelongsTo(file string, id ticket.ID, message string) error {
+	return t.change(fileBelongsTo, message, file, id)
 }

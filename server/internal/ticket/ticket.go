@@ -44,6 +44,21 @@ func ParseStatus(s string) (Status, error) {
 	return "", ErrStatus
 }
 
+// Sort is a column by which lists are ordered.
+type Sort string
+
+// The columns.
+const (
+	ByUpdated  Sort = "updated"
+	ByNumber   Sort = "number"
+	ByStatus   Sort = "status"
+	BySubject  Sort = "subject"
+	BySeverity Sort = "severity"
+)
+
+// Sorts lists them.
+var Sorts = []Sort{ByUpdated, ByNumber, ByStatus, BySubject, BySeverity}
+
 // Source tells where a ticket was filed.
 type Source string
 

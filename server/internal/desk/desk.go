@@ -1,0 +1,215 @@
+// Package desk is what all use cases share: who acts, how a change is made with its audit row, its
+// owed side effects and its hints, and how errors are told apart.
+//
+// The use cases themselves are in desk/people, desk/device, desk/ticket and desk/access: one exported method per
+// sentence that a user would say. Each authorises its actor, loads, applies a rule, saves and announces; none
+// calls another noun's use case. Edges (web, api, httpd) call them and never the store.
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/bus"
+	"github.com/traybell/traybell/server/internal/device"
+	"github.com/traybell/traybell/server/internal/store"
+	"github.com/traybell/traybell/shared/api"
+)
+
+// Ways in which an actor came, as the audit log names them.
+const (
+	ViaPortal  = "portal"
+	ViaAPI     = "api"
+	ViaLink    = "link"    // a device
+	ViaCommand = "command" // traybell-server on the server's own host
+)
+
+// Actor is who does something. The zero Actor may do nothing.
+type Actor struct {
+	Account      account.ID // a person
+	Device       device.ID  // or a device
+	System       bool       // or the server's own command line and background work: may do everything
+	Organization account.OrganizationID
+	Name         string
+	Role         account.Role
+	Language     string // en, it, de, ru
+	Via          string
+	Address      string
+	Login        string // id of the login, when signed in by a browser
+}
+
+// Device is the actor for what a device does by itself.
+func Device(id device.ID) Actor { return Actor{Device: id, Via: ViaLink} }
+
+// System is the actor for the server's own command line and background work.
+func System() Actor { return Actor{System: true, Via: ViaCommand, Name: "system", Language: "en"} }
+
+// Of is the actor for a person.
+func Of(a account.Account, via, address string) Actor {
+	return Actor{Account: a.ID, Organization: a.Organization, Name: a.Name, Role: a.Role, Language: a.Language, Via: via, Address: address}
+}
+
+// Ref is the actor's name in the audit log.
+func (a Actor) Ref() string {
+	switch {
+	case a.Account != "":
+		return "account:" + string(a.Account)
+	case a.Device != "":
+		return "device:" + string(a.Device)
+	}
+	return "system"
+}
+
+// Staff reports whether the actor works on tickets of every organization.
+func (a Actor) Staff() bool { return a.System || a.Account != "" && a.Role.Staff() }
+
+// Administrator reports whether the actor decides about people, keys and settings.
+func (a Actor) Administrator() bool {
+	return a.System || a.Account != "" && a.Role == account.Administrator
+}
+
+// Options are what every use case works with.
+type Options struct {
+	Store  *store.Store
+	Bus    *bus.Bus
+	Logger *slog.Logger
+	Now    func() time.Time // nil: the wall clock
+}
+
+// Time is the present, in microseconds as it is stored.
+func (o Options) Time() time.Time {
+	if o.Now != nil {
+		return o.Now().UTC().Truncate(time.Microsecond)
+	}
+	return time.Now().UTC().Truncate(time.Microsecond)
+}
+
+// Read runs f on one state of the data and gives its errors the desk's kinds.
+func (o Options) Read(ctx context.Context, f func(store.Tx) error) error {
+	return Fail(o.Store.Read(ctx, f))
+}
+
+// Change is a transaction in which an actor changes something. Its audit rows, owed jobs and data reach
+// the disk together; its hints are published afterwards.
+type Change struct {
+	store.Tx
+	Actor Actor
+	Now   time.Time
+	hints []bus.Hint
+}
+
+// Change runs f in a transaction for a and publishes f's hints once it is on the disk. f may run more than
+// once and must set what it returns anew each time.
+func (o Options) Change(ctx context.Context, a Actor, f func(*Change) error) error {
+	var hints []bus.Hint
+	now := o.Time()
+	err := o.Store.Write(ctx, func(tx store.Tx) error {
+		c := &Change{Tx: tx, Actor: a, Now: now}
+		if err := f(c); err != nil {
+			return err
+		}
+		hints = c.hints
+		return nil
+	})
+	if err != nil {
+		return Fail(err)
+	}
+	if o.Bus != nil {
+		for _, h := range hints {
+			o.Bus.Publish(h.Topic, h.Data)
+		}
+	}
+	return nil
+}
+
+// NewID makes an id for something that is created in this change.
+func (c *Change) NewID() string { return api.NewID(c.Now) }
+
+// Record writes an audit row: action is "noun.verb-in-the-past", object "noun:id" with the name under which
+// people know it, detail anything that explains the change (never a secret, never content).
+func (c *Change) Record(action, object, objectName string, detail any) error {
+	if detail == nil {
+		detail = struct{}{}
+	}
+	b, err := json.Marshal(detail)
+	if err != nil {
+		return fmt.Errorf("encode the audit detail of %s: %w", action, err)
+	}
+	if c.Actor.Name != "" {
+		if err := c.SetAuditName(c.Actor.Ref(), c.Actor.Name); err != nil {
+			return err
+		}
+	}
+	if objectName != "" {
+		if err := c.SetAuditName(object, objectName); err != nil {
+			return err
+		}
+	}
+	return c.AddEntry(store.Entry{ID: c.NewID(), At: c.Now, Actor: c.Actor.Ref(), Via: c.Actor.Via, Address: c.Actor.Address, Action: action, Object: object, Detail: string(b)})
+}
+
+// Owe queues a side effect that must happen once the change is on the disk, whatever becomes of
+// this process. payload is encoded as JSON.
+func (c *Change) Owe(kind string, payload any) error {
+	b, err := json.Marshal(payload)
+	if err != nil {
+		return fmt.Errorf("encode the payload of %s: %w", kind, err)
+	}
+	return c.AddJob(store.Job{ID: c.NewID(), Kind: kind, Payload: string(b), CreatedAt: c.Now, RunAt: c.Now})
+}
+
+// Hint publishes data on a topic of the bus after the change.
+func (c *Change) Hint(topic, data string) {
+	c.hints = append(c.hints, bus.Hint{Topic: topic, Data: []byte(data)})
+}
+
+// OrganizationFor finds the organization that the actor means by a name: their own (on the command line the
+// provider) when it is empty. An administrator's new name makes a new organization.
+func (c *Change) OrganizationFor(name string) (account.Organization, error) {
+	if strings.TrimSpace(name) == "" {
+		if c.Actor.Organization != "" {
+			return c.Organization(c.Actor.Organization)
+		}
+		return c.Provider()
+	}
+	name, err := account.CheckName(name)
+	if err != nil {
+		return account.Organization{}, err
+	}
+	o, err := c.OrganizationByName(name)
+	if !errors.Is(err, store.ErrNotFound) {
+		return o, err
+	}
+	if !c.Actor.Administrator() {
+		return o, ErrDenied
+	}
+	o = account.Organization{ID: account.OrganizationID(c.NewID()), Name: name, CreatedAt: c.Now, Version: 1}
+	if err := c.InsertOrganization(o); err != nil {
+		return o, err
+	}
+	return o, c.Record("organization.made", "organization:"+string(o.ID), name, nil)
+}
+
+// Topics of the bus. Data is the id of what has moved; a session has the topic "session." + id.
+const (
+	TopicTicket = "ticket"
+	TopicDevice = "device"
+)
+
+// Kinds of jobs that the use cases owe. Payloads are a TicketJob.
+const (
+	JobTicketMoved  = "ticket.moved"  // tell the device it was filed from
+	JobTicketClosed = "ticket.closed" // end the grants bound to it
+)
+
+// TicketJob is the payload of jobs about a ticket.
+type TicketJob struct {
+	Ticket   string `json:"ticket"`
+	Answered string `json:"answered,omitempty"` // name of who has answered
+}

@@ -1,0 +1,136 @@
+package desk
+
+import (
+	"context"
+	"errors"
+
+	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/device"
+	"github.com/traybell/traybell/server/internal/store"
+	"github.com/traybell/traybell/server/internal/ticket"
+	"github.com/traybell/traybell/shared/catalogue"
+)
+
+// Kinds of errors. Edges map each once, to a status and a page.
+var (
+	ErrInvalid     = errors.New("this can't be accepted as it is")
+	ErrDenied      = errors.New("you are not allowed to do this")
+	ErrNotFound    = errors.New("this does not exist, or is not yours to see")
+	ErrConflict    = errors.New("this was changed or made by somebody else meanwhile; look again")
+	ErrTooLarge    = errors.New("this is too large")
+	ErrUnavailable = errors.New("the server can't store anything now; nothing was kept, try again later")
+	ErrLimited     = errors.New("too many attempts; wait a minute and try again")
+)
+
+// Error is an error with a sentence of its own that a person can be shown.
+type Error struct {
+	Kind  error  // one of the kinds above
+	Code  string // stable; its text is the catalogue's "desk." + Code
+	Text  string // English
+	cause error
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Text }
+
+// Unwrap makes errors.Is find the kind and the rule's error.
+func (e *Error) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.cause}
+}
+
+// In is the sentence in a language.
+func (e *Error) In(language string) string {
+	id := "desk." + e.Code
+	if s := catalogue.For(language).T(id); s != id {
+		return s
+	}
+	return e.Text
+}
+
+// Text is what a person is told of any error, in a language. Errors that are not the desk's have no
+// sentence of their own: they give that of ErrUnavailable, and belong into the log.
+func Text(err error, language string) string {
+	var e *Error
+	if errors.As(Fail(err), &e) {
+		return e.In(language)
+	}
+	return catalogue.For(language).T("desk.unavailable")
+}
+
+// code gives the errors of the rules their kind and code.
+var codes = []struct {
+	err  error
+	kind error
+	code string
+}{
+	{account.ErrRole, ErrInvalid, "role"},
+	{account.ErrEmail, ErrInvalid, "email"},
+	{account.ErrName, ErrInvalid, "name"},
+	{account.ErrLanguage, ErrInvalid, "language"},
+	{account.ErrExpired, ErrInvalid, "link_expired"},
+	{account.ErrUsed, ErrInvalid, "link_used"},
+	{account.ErrPasswordShort, ErrInvalid, "password_short"},
+	{account.ErrPasswordLong, ErrInvalid, "password_long"},
+	{account.ErrPasswordKinds, ErrInvalid, "password_kinds"},
+	{account.ErrPasswordCommon, ErrInvalid, "password_common"},
+	{device.ErrKeyUnknown, ErrDenied, "key_unknown"},
+	{device.ErrKeyExpired, ErrDenied, "key_expired"},
+	{device.ErrKeyUsed, ErrDenied, "key_used"},
+	{device.ErrKeyUses, ErrInvalid, "key_uses"},
+	{device.ErrProof, ErrInvalid, "device_proof"},
+	{device.ErrName, ErrInvalid, "device_name"},
+	{device.ErrRemoved, ErrDenied, "device_removed"},
+	{ticket.ErrTitle, ErrInvalid, "title"},
+	{ticket.ErrText, ErrInvalid, "text"},
+	{ticket.ErrEmail, ErrInvalid, "email"},
+	{ticket.ErrContact, ErrInvalid, "contact"},
+	{ticket.ErrSeverity, ErrInvalid, "severity"},
+	{ticket.ErrStatus, ErrInvalid, "status"},
+	{ticket.ErrFiles, ErrInvalid, "files"},
+	{ticket.ErrID, ErrInvalid, "id"},
+	{ticket.ErrFacts, ErrInvalid, "facts"},
+	{ticket.ErrMove, ErrConflict, "move"},
+	{ticket.ErrReason, ErrInvalid, "reason"},
+	{ticket.ErrNotYours, ErrDenied, "not_yours"},
+	{ticket.ErrClosed, ErrConflict, "closed"},
+
+	{store.ErrNotFound, ErrNotFound, "not_found"},
+	{store.ErrExists, ErrConflict, "conflict"},
+	{store.ErrStale, ErrConflict, "conflict"},
+	{store.ErrUnavailable, ErrUnavailable, "unavailable"},
+	{store.ErrClosed, ErrUnavailable, "unavailable"},
+
+	{ErrInvalid, ErrInvalid, "invalid"},
+	{ErrDenied, ErrDenied, "denied"},
+	{ErrNotFound, ErrNotFound, "not_found"},
+	{ErrConflict, ErrConflict, "conflict"},
+	{ErrTooLarge, ErrTooLarge, "too_large"},
+	{ErrUnavailable, ErrUnavailable, "unavailable"},
+	{ErrLimited, ErrLimited, "limited"},
+}
+
+// Fail gives an error of a rule or the store its kind, and its sentence. Others come out as they are.
+func Fail(err error) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			text := c.err.Error()
+			if c.err != c.kind && (errors.Is(err, store.ErrNotFound) || c.code == "conflict" || c.code == "unavailable") {
+				text = c.kind.Error() // the store's own words are for the log
+			}
+			return &Error{Kind: c.kind, Code: c.code, Text: text, cause: err}
+		}
+	}
+	return err
+}
+
+// Refuse makes an error with a sentence of its own; code must be in the catalogue.
+func Refuse(kind error, code string) error {
+	return &Error{Kind: kind, Code: code, Text: catalogue.For("en").T("desk." + code)}
+}

@@ -1,0 +1,117 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/traybell/traybell/server/internal/store"
+)
+
+// Bounds of the worker.
+const (
+	jobLease    = time.Minute     // a job that is not done by then is taken by another worker
+	jobBatch    = 20              // jobs claimed at once
+	jobPoll     = time.Second     // between looks when nothing is due
+	jobAttempts = 12              // then it is given up: about a day and a half after the first
+	jobRetry    = 5 * time.Second // the first pause; it doubles
+)
+
+// ErrDrop is returned by a job's handler when the job has no purpose any more.
+var ErrDrop = errors.New("the job has no purpose any more")
+
+// Worker does what changes have owed. Several workers, on several nodes, share the work.
+type Worker struct {
+	Options
+	handlers map[string]func(ctx context.Context, payload []byte) error
+}
+
+// NewWorker returns a worker without handlers.
+func NewWorker(o Options) *Worker {
+	return &Worker{Options: o, handlers: map[string]func(context.Context, []byte) error{}}
+}
+
+// Handle names the function that does jobs of a kind, before Run. It may be called again for a
+// job that it has done, after a crash.
+func (w *Worker) Handle(kind string, f func(ctx context.Context, payload []byte) error) {
+	w.handlers[kind] = f
+}
+
+// Run works until ctx ends.
+func (w *Worker) Run(ctx context.Context) error {
+	tick := time.NewTicker(jobPoll)
+	defer tick.Stop()
+	for {
+		n, err := w.Once(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.Logger.Warn("jobs can't be claimed", "err", err)
+		}
+		if n == jobBatch && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Once claims and does one batch of due jobs and returns how many there were.
+func (w *Worker) Once(ctx context.Context) (int, error) {
+	kinds := make([]string, 0, len(w.handlers))
+	for k := range w.handlers {
+		kinds = append(kinds, k)
+	}
+	slices.Sort(kinds)
+	now := w.Time()
+	var due bool
+	// Most looks find nothing: a look costs no write.
+	if err := w.Store.Read(ctx, func(tx store.Tx) (err error) {
+		due, err = tx.JobsDue(now)
+		return err
+	}); err != nil || !due {
+		return 0, err
+	}
+	var jobs []store.Job
+	if err := w.Store.Write(ctx, func(tx store.Tx) (err error) {
+		jobs, err = tx.ClaimJobs(kinds, now, now.Add(jobLease), jobBatch)
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	for _, j := range jobs {
+		err := w.do(ctx, j)
+		if ctx.Err() != nil {
+			return len(jobs), nil // its lease runs out and it runs again
+		}
+		if err := w.Store.Write(ctx, func(tx store.Tx) error {
+			switch {
+			case err == nil, errors.Is(err, ErrDrop):
+				return tx.FinishJob(j.ID)
+			case j.Attempts >= jobAttempts:
+				return tx.FailJob(j.ID, w.Time(), err.Error())
+			}
+			return tx.RetryJob(j.ID, w.Time().Add(jobRetry<<(j.Attempts-1)), err.Error())
+		}); err != nil {
+			return len(jobs), err
+		}
+		if err != nil && !errors.Is(err, ErrDrop) {
+			w.Logger.Info("job must be repeated", "kind", j.Kind, "attempt", j.Attempts, "err", err)
+		}
+	}
+	return len(jobs), nil
+}
+
+func (w *Worker) do(ctx context.Context, j store.Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, jobLease/2)
+	defer cancel()
+	return w.handlers[j.Kind](ctx, []byte(j.Payload))
+}
