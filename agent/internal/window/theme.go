@@ -62,7 +62,7 @@ var dark = [lastInk]uint32{
 	live: 0xf09aca, onLive: 0x2f0a20,
 }
 
-// forced overrides the desktop's wish for light or dark, in pictures.
+// forced overrides what Fyne takes for the desktop's wish for light or dark.
 var forced *fyne.ThemeVariant
 
 // Variant forces light or dark for windows made from now on; nil follows the desktop.
@@ -88,6 +88,9 @@ func Theme() fyne.Theme { return look{theme.DefaultTheme()} }
 type look struct{ fyne.Theme }
 
 func (l look) Color(n fyne.ThemeColorName, v fyne.ThemeVariant) color.Color {
+	if forced != nil {
+		v = *forced
+	}
 	t := light
 	if v == theme.VariantDark {
 		t = dark

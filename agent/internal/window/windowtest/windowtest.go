@@ -28,6 +28,9 @@ type File struct {
 	Bytes      []byte
 }
 
+// Session is the id of the example's session and question.
+const Session = "019a0000-0000-7000-8000-000000000001"
+
 // Call is one request, as method and path.
 type Call struct {
 	Line string
@@ -280,16 +283,16 @@ func (s *Service) Example(now time.Time) {
 		{State: localapi.FiledSent, Number: 1017, Title: "New keyboard", Status: "paused", MadeAt: at(-80 * time.Hour)},
 		{State: localapi.FiledSent, Number: 987, Title: "Mail password", Status: "closed", MadeAt: at(-500 * time.Hour)},
 	}
-	s.Consents["s1"] = localapi.Consent{Session: "s1", Name: "Anna Bianchi", Organization: "Rossi IT", Ticket: "t1", TicketNumber: 1042,
+	s.Consents[Session] = localapi.Consent{Session: Session, Name: "Anna Bianchi", Organization: "Rossi IT", Ticket: "t1", TicketNumber: 1042,
 		TicketTitle: "Printer on the 2nd floor prints blank pages", Scopes: []grant.Scope{grant.View, grant.Control}, Words: "OLIVE TRAIN SILVER MOON",
 		Seconds: 58, MoreTime: 10, Deadline: at(58 * time.Second)}
-	s.Sessions = []localapi.Session{{ID: "s1", Name: "Anna Bianchi", Organization: "Rossi IT", As: "lucia", TicketNumber: 1042, Since: at(-4 * time.Minute), Sees: true, Controls: true}}
+	s.Sessions = []localapi.Session{{ID: Session, Name: "Anna Bianchi", Organization: "Rossi IT", As: "lucia", TicketNumber: 1042, Since: at(-4 * time.Minute), Sees: true, Controls: true}}
 	s.Grants = []localapi.Grant{
 		{ID: "g1", Holder: "Anna Bianchi", Organization: "Rossi IT", Scopes: []grant.Scope{grant.View, grant.Control}, Ticket: "t1", TicketNumber: 1042, Left: 604000},
 		{ID: "g2", Holder: "Marco Neri", Organization: "Rossi IT", Scopes: []grant.Scope{grant.View}, Left: 6000},
 	}
 	s.Visits = []localapi.Visit{
-		{Session: "s1", Name: "Anna Bianchi", Organization: "Rossi IT", TicketNumber: 1042, From: at(-4 * time.Minute), Did: []string{"saw", "controlled"}},
+		{Session: Session, Name: "Anna Bianchi", Organization: "Rossi IT", TicketNumber: 1042, From: at(-4 * time.Minute), Did: []string{"saw", "controlled"}},
 		{Session: "s0", Name: "Marco Neri", Organization: "Rossi IT", TicketNumber: 1017, From: at(-80 * time.Hour), To: at(-80*time.Hour + 16*time.Minute), Did: []string{"saw"}, EndedBy: "person"},
 		{Session: "sx", Name: "Paul Grey", Organization: "Nordkraft", From: at(-90 * time.Hour), Refused: "no"},
 	}
