@@ -193,13 +193,13 @@ func (v *viewer) heard(m any) {
 	switch m := m.(type) {
 	case rfb.SetPixelFormat:
 		w.format = m.Format
-		w.full = append(w.full[:0], image.Rect(0, 0, 1<<16, 1<<16)) // pixels under way may be of either format
+		w.want(image.Rect(0, 0, 1<<16, 1<<16)) // what it has may be in the wrong format
 	case rfb.SetEncodings:
 		v.encodings(m.Encodings)
 	case rfb.UpdateRequest:
 		w.asked = true
-		if !m.Incremental && len(w.full) < 64 {
-			w.full = append(w.full, image.Rect(m.X, m.Y, m.X+m.W, m.Y+m.H))
+		if !m.Incremental {
+			w.want(image.Rect(m.X, m.Y, m.X+m.W, m.Y+m.H))
 		}
 	case rfb.EnableContinuous:
 		if m.On && w.enc[rfb.EncContinuous] {
@@ -249,6 +249,15 @@ func (v *viewer) encodings(list []int32) {
 	}
 	if !w.enc[rfb.EncContinuous] {
 		w.continuous = false
+	}
+}
+
+// want notes an area to send whether changed or not.
+func (w *wish) want(r image.Rectangle) {
+	if len(w.full) < 64 {
+		w.full = append(w.full, r)
+	} else {
+		w.full[63] = w.full[63].Union(r)
 	}
 }
 
@@ -529,7 +538,7 @@ func (v *viewer) send(now time.Time, w *wish, dr draft) (bool, error) {
 	v.wish.asked = false
 	v.wish.full = v.wish.full[min(len(w.full), len(v.wish.full)):]
 	v.wish.announce = v.wish.announce[min(len(w.announce), len(v.wish.announce)):]
-	v.wish.sizeAnswer = false
+	v.wish.sizeAnswer = v.wish.sizeAnswer && !w.sizeAnswer // another wish may have come meanwhile
 	if w.enc[rfb.EncFence] {
 		b = v.fence(b, len(b))
 	}

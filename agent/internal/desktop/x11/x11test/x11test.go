@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"image"
+	"math/bits"
 	"os"
 	"os/exec"
 	"strings"
@@ -209,5 +210,58 @@ func Eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 			t.Fatalf("not within %v: %s", within, what)
 		case <-tick.C:
 		}
+	}
+}
+
+// Key presses or releases a key by its keycode, as the user's own hand.
+func (a *App) Key(kind, code byte) {
+	xtest.FakeInput(a.X, kind, code, 0, a.Root, 0, 0, 0)
+}
+
+// Held is what is held down at a moment, and where the pointer is.
+type Held struct {
+	Keys    int
+	Buttons uint16
+	Pointer image.Point
+}
+
+// State asks what is held down now.
+func (a *App) State() Held {
+	a.t.Helper()
+	k, err := xproto.QueryKeymap(a.X).Reply()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	p, err := xproto.QueryPointer(a.X, a.Root).Reply()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	h := Held{Buttons: p.Mask & 0x1f00, Pointer: image.Pt(int(p.RootX), int(p.RootY))}
+	for _, b := range k.Keys {
+		h.Keys += bits.OnesCount8(b)
+	}
+	return h
+}
+
+// Mapping is the keyboard's whole layout.
+func (a *App) Mapping() []xproto.Keysym {
+	a.t.Helper()
+	s := xproto.Setup(a.X)
+	m, err := xproto.GetKeyboardMapping(a.X, s.MinKeycode, byte(s.MaxKeycode-s.MinKeycode+1)).Reply()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return m.Keysyms
+}
+
+// Layout sets the keyboard's layout, such as "it" or "us,ru".
+func Layout(t testing.TB, display, layout string) {
+	t.Helper()
+	out, err := exec.Command("setxkbmap", "-display", display, "-rules", "evdev", "-model", "pc105", "-layout", layout).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Fatal("this test needs the program setxkbmap: install the package x11-xkb-utils")
+	}
+	if err != nil {
+		t.Fatalf("setxkbmap %s: %v: %s", layout, err, out)
 	}
 }
