@@ -49,6 +49,7 @@ type viewer struct {
 	named     bool
 	scroller  encode.Scroller
 	encoders  []*encode.Encoder
+	zrle      encode.ZRLE
 	update    rfb.Update
 	boxes     []image.Rectangle
 	moves     []encode.Move
@@ -527,7 +528,7 @@ func (v *viewer) send(now time.Time, w *wish, dr draft) (bool, error) {
 		u.Copy(m.Dst, m.Src)
 	}
 	if dr.blank {
-		dr.boxes, dr.lossless = []image.Rectangle{v.ref.Bounds()}, true
+		dr.boxes, dr.lossless = v.everything(), true
 	}
 	v.encode(now, w, dr)
 	if u.Rects() == 0 {
@@ -551,6 +552,17 @@ func (v *viewer) send(now time.Time, w *wish, dr draft) (bool, error) {
 	return true, nil
 }
 
+// everything is all tiles of the picture.
+func (v *viewer) everything() []image.Rectangle {
+	v.boxes = v.boxes[:0]
+	for row := range v.lossy.Rows {
+		for c := range v.lossy.Cols {
+			v.boxes = append(v.boxes, v.lossy.Rect(c, row))
+		}
+	}
+	return v.boxes
+}
+
 func (v *viewer) sendCursor(u *rfb.Update, w *wish, c rfb.Cursor) {
 	switch {
 	case w.enc[rfb.EncVMwareCursor]:
@@ -568,15 +580,9 @@ func (v *viewer) encode(now time.Time, w *wish, dr draft) {
 		return
 	}
 	tight := w.enc[rfb.EncTight]
+	zrle := !tight && w.enc[rfb.EncZRLE]
 	jpeg := tight && w.quality > 0 && w.format.Full() && !dr.lossless
-	if dr.blank || !tight {
-		v.rects = v.rects[:0]
-		for _, b := range dr.boxes {
-			v.rects = append(v.rects, encode.Rect{Rectangle: b})
-		}
-	} else {
-		v.rects = encode.Rects(v.rects[:0], v.ref, dr.boxes, jpeg)
-	}
+	v.rects = encode.Rects(v.rects[:0], v.ref, dr.boxes, jpeg)
 	pixels := 0
 	for _, r := range v.rects {
 		pixels += r.Dx() * r.Dy()
@@ -588,6 +594,8 @@ func (v *viewer) encode(now time.Time, w *wish, dr draft) {
 	}
 	one := func(e *encode.Encoder, b []byte, r encode.Rect) []byte {
 		switch {
+		case zrle:
+			return v.zrle.Append(b, v.ref, r.Rectangle, w.format)
 		case !tight:
 			return e.Raw(b, v.ref, r.Rectangle, w.format)
 		case r.Photo:
@@ -596,11 +604,14 @@ func (v *viewer) encode(now time.Time, w *wish, dr draft) {
 		return e.Tight(b, v.ref, r.Rectangle, w.format, w.level)
 	}
 	kind := rfb.EncRaw
-	if tight {
+	switch {
+	case tight:
 		kind = rfb.EncTight
+	case zrle:
+		kind = rfb.EncZRLE
 	}
 	u := &v.update
-	if pixels < parallelArea || len(v.rects) == 1 || len(v.encoders) == 1 {
+	if pixels < parallelArea || len(v.rects) == 1 || len(v.encoders) == 1 || zrle {
 		for _, r := range v.rects {
 			u.Rect(r.Rectangle, kind)
 			u.B = one(v.encoders[0], u.B, r)
