@@ -311,6 +311,12 @@ func (l *device) take(m link.Message) {
 			r.answer(l, b.Channel, &RefusedError{Code: clip(b.Code, 64), Text: clip(b.Text, 300)})
 		}
 	}
+	if m.Type == link.TypeSession {
+		var b link.SessionState
+		if m.Decode(&b) == nil && b.State == "ended" {
+			r.endChannels(l.id, func(c *channel) bool { return c.session == b.Session })
+		}
+	}
 	ctx, cancel := r.call()
 	defer cancel()
 	if err := r.o.Desk.Message(ctx, l.id, m); err != nil {
