@@ -1,0 +1,263 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/traybell/traybell/server/internal/desk"
+	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
+	"github.com/traybell/traybell/server/internal/ticket"
+	"github.com/traybell/traybell/shared/catalogue"
+)
+
+// The portal's cookies.
+const (
+	loginCookie    = "__Host-traybell"      // the login's token
+	stepCookie     = "__Host-traybell-step" // between password and code
+	themeCookie    = "theme"
+	languageCookie = "language" // before signing in
+)
+
+// policy is a Content-Security-Policy.
+type policy string
+
+const (
+	policyPage policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	// The picture of an authenticator's secret never becomes a file of its own.
+	policyPicture policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	// noVNC shows JPEG rectangles as data: and blob: pictures; it and xterm set styles on elements.
+	policyConsole policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+func headers(h http.Header) {
+	h.Set("Content-Security-Policy", string(policyPage))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+	h.Set("Strict-Transport-Security", "max-age=31536000")
+}
+
+// languageOf is the language of somebody who is not signed in: chosen at the door, else the browser's.
+func languageOf(r *http.Request) string {
+	if k, err := r.Cookie(languageCookie); err == nil {
+		if _, ok := catalogue.Names[k.Value]; ok {
+			return k.Value
+		}
+	}
+	accept := r.Header.Get("Accept-Language")
+	if len(accept) > 200 {
+		accept = ""
+	}
+	return catalogue.Match(accept)
+}
+
+func themeOf(r *http.Request) string {
+	if k, err := r.Cookie(themeCookie); err == nil && (k.Value == "light" || k.Value == "dark") {
+		return k.Value
+	}
+	return "auto"
+}
+
+func (c *call) setCookie(name, value string, life time.Duration, script bool) {
+	k := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: !script, SameSite: http.SameSiteLaxMode, MaxAge: int(life / time.Second)}
+	if value == "" {
+		k.MaxAge = -1
+	}
+	http.SetCookie(c.w, k)
+}
+
+// page fills in what every frame needs.
+func (c *call) page(place, title string, body any) page {
+	p := page{Lang: c.Language(), Theme: c.theme, Title: title, Place: place, Path: c.r.URL.Path, Body: body}
+	p.Brand = c.s.brand.name(c)
+	p.BrandLine = "Traybell"
+	for _, l := range catalogue.Languages {
+		p.Languages = append(p.Languages, languageChoice{Code: l, Name: catalogue.Names[l], Current: l == c.Language()})
+	}
+	if done := c.r.URL.Query().Get("done"); done != "" {
+		p.Notice = c.done(done)
+	}
+	if c.me.ID == "" {
+		return p
+	}
+	p.Who = who{Name: c.me.Name, Role: c.T("web.role." + string(c.me.Role)), Initials: initials(c.me.Name)}
+	add := func(name, icon, text, short string, count int) {
+		p.Menu = append(p.Menu, menuEntry{Href: "/" + name, Icon: icon, Text: text, Short: short, Count: count, Current: name == place})
+	}
+	add("tickets", "i-ticket", c.T("web.tickets"), c.T("web.tickets"), c.openTickets())
+	add("devices", "i-device-desktop", c.T("web.devices"), c.T("web.devices"), 0)
+	if c.actor.Staff() {
+		add("sessions", "i-screen-share", c.T("web.sessions"), c.T("web.sessions.short"), 0)
+	}
+	return p
+}
+
+// openTickets counts the tickets that are not closed, for the menu.
+func (c *call) openTickets() int {
+	l, err := c.s.o.Tickets.List(c.ctx, c.actor, deskticket.Filter{Live: true, Limit: 1})
+	if err != nil {
+		return 0 // the page itself says what is wrong
+	}
+	return l.All - l.Counts[ticket.Resolved]
+}
+
+// done is the notice after a form, by the word that its redirect carries.
+func (c *call) done(what string) *notice {
+	id := "web.done." + what
+	if strings.ContainsAny(what, " \r\n") || len(what) > 20 || !doneWords[what] {
+		return nil
+	}
+	return &notice{Kind: "good", Icon: "i-circle-check", Text: c.T(id, "Number", c.r.PathValue("number"))}
+}
+
+var doneWords = func() map[string]bool {
+	m := map[string]bool{}
+	for _, w := range strings.Fields("answered sent noted taken created moved severity left solved saved password login totp totp.off token renamed removed signedout") {
+		m[w] = true
+	}
+	return m
+}()
+
+func (c *call) show(name string, p page) error { return c.showAs(http.StatusOK, name, p) }
+
+func (c *call) showAs(status int, name string, p page) error {
+	in := inFrame
+	switch {
+	case name == "session":
+		in = alone
+		c.policy = policyConsole
+	case c.me.ID == "":
+		in = inDoor
+	}
+	c.w.Header().Set("Content-Security-Policy", string(c.policy))
+	return c.s.render.write(c.w, status, in, name, p)
+}
+
+func escape(s string) string { return url.QueryEscape(s) }
+
+// local is a path of this portal that a form or link named, or fallback.
+func local(to, fallback string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n\t") || len(to) > 1000 {
+		return fallback
+	}
+	return to
+}
+
+// brand remembers the name of the organization that runs the server, which every page shows.
+type brand struct {
+	mu   sync.Mutex
+	text string
+	at   time.Time
+}
+
+func (b *brand) name(c *call) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.text != "" && c.now.Sub(b.at) < 10*time.Second {
+		return b.text
+	}
+	list, err := c.s.o.People.Organizations(c.ctx, desk.System())
+	if err == nil {
+		for _, o := range list {
+			if o.Provider {
+				b.text, b.at = o.Name, c.now
+			}
+		}
+	}
+	if b.text == "" {
+		return "Traybell"
+	}
+	return b.text
+}
+
+func (b *brand) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = ""
+}
+
+// stash keeps what must outlive one request and belongs into no database: for a few minutes, in
+// memory, at most a thousand entries.
+type stash[V any] struct {
+	mu      sync.Mutex
+	entries map[string]stashed[V]
+}
+
+type stashed[V any] struct {
+	value V
+	until time.Time
+}
+
+const (
+	stashLife = 10 * time.Minute
+	stashMax  = 1000
+)
+
+func newStash[V any]() *stash[V] { return &stash[V]{entries: map[string]stashed[V]{}} }
+
+func (s *stash[V]) put(key string, v V, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, e := range s.entries {
+		if now.After(e.until) {
+			delete(s.entries, k)
+		}
+	}
+	for k := range s.entries {
+		if len(s.entries) < stashMax {
+			break
+		}
+		delete(s.entries, k)
+	}
+	s.entries[key] = stashed[V]{v, now.Add(stashLife)}
+}
+
+func (s *stash[V]) get(key string, now time.Time) (v V, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.entries[key]
+	if !ok || now.After(e.until) {
+		return v, false
+	}
+	return e.value, true
+}
+
+func (s *stash[V]) drop(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.entries, key)
+}
+
+// organizations lists the names that an administrator may choose among; nil for everybody else.
+func (s *Server) organizations(ctx context.Context, a desk.Actor) ([]string, error) {
+	if !a.Administrator() {
+		return nil, nil
+	}
+	list, err := s.o.People.Organizations(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, o := range list {
+		names = append(names, o.Name)
+	}
+	return names, nil
+}
+
+func atoi(s string, fallback int) int {
+	n, err := strconv.Atoi(strings.TrimSpace(s))
+	if err != nil {
+		return fallback
+	}
+	return n
+}

@@ -1,0 +1,242 @@
+package web
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+
+	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/desk"
+	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/shared/catalogue"
+)
+
+// secondStep is a sign-in between password and code. The password waits in memory for the code,
+// because the desk checks both at once.
+type secondStep struct{ email, password string }
+
+// signInView is the sign-in page in both of its steps.
+type signInView struct {
+	Code     bool
+	Email    field
+	Password field
+	Next     string
+	Error    string
+}
+
+func (s *Server) signIn(c *call) error {
+	next := local(c.r.URL.Query().Get("next"), "/tickets")
+	if c.me.ID != "" {
+		return c.redirect(next)
+	}
+	done, err := s.o.People.Initialised(c.ctx)
+	if err != nil {
+		return err
+	}
+	if !done {
+		return c.redirect("/first")
+	}
+	return s.showSignIn(c, http.StatusOK, signInView{Next: next}, "")
+}
+
+func (s *Server) showSignIn(c *call, status int, v signInView, email string) error {
+	v.Email = field{Name: "email", Label: c.T("web.email"), Type: "email", Value: email, Auto: "username", Max: account.MaxEmail, Required: true, Focus: email == ""}
+	v.Password = field{Name: "password", Label: c.T("web.password"), Auto: "current-password"}
+	title := c.T("web.signin")
+	if v.Code {
+		title = c.T("web.signin.second")
+	}
+	return c.showAs(status, "signin", c.page("", title, v))
+}
+
+func (s *Server) doSignIn(c *call) error {
+	get := c.r.PostFormValue
+	v := signInView{Next: local(get("next"), "/tickets")}
+	in := people.Credentials{Email: get("email"), Password: get("password"), Address: c.address(), UserAgent: c.r.UserAgent()}
+	key := ""
+	if get("step") == "code" {
+		k, err := c.r.Cookie(stepCookie)
+		if err == nil {
+			key = k.Value
+		}
+		step, ok := s.steps.get(key, c.now)
+		if !ok {
+			v.Error = c.T("web.error.expired")
+			return s.showSignIn(c, http.StatusUnprocessableEntity, v, "")
+		}
+		in.Email, in.Password, in.Code, v.Code = step.email, step.password, get("code"), true
+	}
+	in2, err := s.o.People.SignIn(c.ctx, in)
+	switch {
+	case errors.Is(err, people.ErrSecondFactor):
+		if !v.Code {
+			key = rand.Text()
+			s.steps.put(key, secondStep{in.Email, in.Password}, c.now)
+			c.setCookie(stepCookie, key, stashLife, false)
+		}
+		v.Code = true
+		return s.showSignIn(c, http.StatusOK, v, in.Email)
+	case errors.Is(err, desk.ErrLimited):
+		v.Error = c.T("web.error.limited")
+		return s.showSignIn(c, http.StatusTooManyRequests, v, in.Email)
+	case errors.Is(err, desk.ErrDenied):
+		v.Error = c.T("web.error.password")
+		if v.Code {
+			v.Error = c.T("web.error.code")
+		}
+		return s.showSignIn(c, http.StatusUnprocessableEntity, v, in.Email)
+	case err != nil:
+		return err
+	}
+	if key != "" {
+		s.steps.drop(key)
+		c.setCookie(stepCookie, "", 0, false)
+	}
+	return c.enter(in2, v.Next)
+}
+
+// enter puts a fresh sign-in into the browser.
+func (c *call) enter(in people.SignedIn, next string) error {
+	c.setCookie(loginCookie, in.Token, account.LoginLife, false)
+	return c.redirect(next)
+}
+
+func (s *Server) signOut(c *call) error {
+	if err := s.o.People.SignOut(c.ctx, c.actor); err != nil {
+		return err
+	}
+	c.setCookie(loginCookie, "", 0, false)
+	return c.redirect("/sign-in?done=signedout")
+}
+
+// firstView is the page of the first administrator.
+type firstView struct {
+	Asks                      bool // for the token
+	Secret                    string
+	Organization, Name, Email field
+	Password                  field
+	Error                     string
+}
+
+func (s *Server) first(c *call) error {
+	done, err := s.o.People.Initialised(c.ctx)
+	if err != nil {
+		return err
+	}
+	if done {
+		return c.redirect("/sign-in")
+	}
+	return s.showFirst(c, http.StatusOK, firstView{Asks: true}, people.NewAccount{}, "", c.r.URL.Query().Get("token"), nil)
+}
+
+func (s *Server) showFirst(c *call, status int, v firstView, n people.NewAccount, organization, token string, problem error) error {
+	if organization == "" {
+		if b := s.brand.name(c); b != "Traybell" {
+			organization = b
+		}
+	}
+	v.Secret = token
+	v.Organization = field{Name: "organization", Label: c.T("web.first.organization"), Hint: c.T("web.first.organization.hint"), Type: "text", Value: organization, Max: account.MaxName, Required: true, Auto: "organization"}
+	v.Name = field{Name: "name", Label: c.T("web.name"), Type: "text", Value: n.Name, Max: account.MaxName, Required: true, Auto: "name"}
+	v.Email = field{Name: "email", Label: c.T("web.email"), Type: "email", Value: n.Email, Max: account.MaxEmail, Required: true, Auto: "username"}
+	v.Password = field{Name: "password", Label: c.T("web.password"), Hint: c.T("web.password.hint"), Auto: "new-password"}
+	if v.Error = c.fieldErrors(problem, &v.Name, &v.Email, &v.Password); errors.Is(problem, errLink) {
+		v.Error = c.T("web.error.link")
+	}
+	return c.showAs(status, "first", c.page("", c.T("web.first"), v))
+}
+
+// fieldErrors puts an error beside the field that it is about, or returns its text.
+func (c *call) fieldErrors(err error, name, email, password *field) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, account.ErrName) && name != nil:
+		name.Error = desk.Text(err, c.Language())
+	case errors.Is(err, account.ErrEmail) && email != nil:
+		email.Error = c.T("web.error.email")
+	case isPasswordError(err) && password != nil:
+		password.Error = desk.Text(err, c.Language())
+	default:
+		return desk.Text(err, c.Language())
+	}
+	return ""
+}
+
+func isPasswordError(err error) bool {
+	return errors.Is(err, account.ErrPasswordShort) || errors.Is(err, account.ErrPasswordLong) || errors.Is(err, account.ErrPasswordKinds) || errors.Is(err, account.ErrPasswordCommon)
+}
+
+func (s *Server) makeFirst(c *call) error {
+	get := c.r.PostFormValue
+	token := clip(get("token"), 400)
+	if err := s.o.People.CheckFirst(c.ctx, token); err != nil {
+		if !errors.Is(err, desk.ErrInvalid) {
+			return err
+		}
+		return s.showFirst(c, http.StatusUnprocessableEntity, firstView{Asks: true}, people.NewAccount{}, "", "", errLink)
+	}
+	if get("step") != "make" {
+		return s.showFirst(c, http.StatusOK, firstView{}, people.NewAccount{}, "", token, nil)
+	}
+	n := people.NewAccount{Email: get("email"), Name: get("name"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()}
+	in, err := s.o.People.FirstAdministrator(c.ctx, token, get("organization"), n)
+	if errors.Is(err, desk.ErrInvalid) || errors.Is(err, desk.ErrConflict) {
+		return s.showFirst(c, http.StatusUnprocessableEntity, firstView{}, n, get("organization"), token, err)
+	}
+	if err != nil {
+		return err
+	}
+	s.brand.forget()
+	return c.enter(in, "/tickets")
+}
+
+// invitationView is the page that an invitation's link opens.
+type invitationView struct {
+	Asks                            bool
+	Secret, Error                   string
+	Email, Organization, Role, Code string
+	Name, Password                  field
+}
+
+func (s *Server) invitation(c *call) error {
+	return c.show("invitation", c.page("", c.T("web.invitation"), invitationView{Asks: true, Code: clip(c.r.URL.Query().Get("token"), 400)}))
+}
+
+func (s *Server) acceptInvitation(c *call) error {
+	get := c.r.PostFormValue
+	token := clip(get("token"), 400)
+	i, err := s.o.People.Invitation(c.ctx, token)
+	if errors.Is(err, desk.ErrInvalid) || errors.Is(err, desk.ErrNotFound) {
+		return c.showAs(http.StatusUnprocessableEntity, "invitation", c.page("", c.T("web.invitation"), invitationView{Asks: true, Error: c.T("web.error.link")}))
+	}
+	if err != nil {
+		return err
+	}
+	v := invitationView{
+		Secret: token, Email: i.Email, Organization: i.OrganizationName, Role: c.T("web.role." + string(i.Role)),
+		Name:     field{Name: "name", Label: c.T("web.name"), Type: "text", Value: get("name"), Max: account.MaxName, Required: true, Auto: "name", Focus: true},
+		Password: field{Name: "password", Label: c.T("web.password"), Hint: c.T("web.password.hint"), Auto: "new-password"},
+	}
+	status := http.StatusOK
+	if get("step") == "accept" {
+		in, err := s.o.People.AcceptInvitation(c.ctx, token, people.NewAccount{Name: get("name"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()})
+		if err == nil {
+			return c.enter(in, "/tickets")
+		}
+		if !errors.Is(err, desk.ErrInvalid) && !errors.Is(err, desk.ErrConflict) {
+			return err
+		}
+		status, v.Error = http.StatusUnprocessableEntity, c.fieldErrors(err, &v.Name, nil, &v.Password)
+	}
+	return c.showAs(status, "invitation", c.page("", c.T("web.invitation"), v))
+}
+
+// language changes the language of the door.
+func (s *Server) language(c *call) error {
+	l := c.r.PostFormValue("language")
+	if _, ok := catalogue.Names[l]; ok {
+		c.setCookie(languageCookie, l, account.LoginLife, false)
+	}
+	return c.redirect(local(c.r.PostFormValue("back"), "/sign-in"))
+}

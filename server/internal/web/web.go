@@ -1,0 +1,307 @@
+// Package web is the portal: pages that people read and forms that they send, the session console,
+// and the event stream that moves both.
+//
+// It renders html/template on the server in the reader's language; every form works without JavaScript, the
+// session console excepted. It calls the desk's use cases and never the store, promises no inline script
+// under a strict Content-Security-Policy, and refuses what comes from another origin. Scripts and styles are
+// built by build.mjs and embedded; httpd mounts Handler at "/".
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/bus"
+	"github.com/traybell/traybell/server/internal/desk"
+	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
+	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
+	"github.com/traybell/traybell/server/internal/desk/people"
+	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
+	"github.com/traybell/traybell/server/internal/relay"
+	"github.com/traybell/traybell/shared/api"
+	"github.com/traybell/traybell/shared/catalogue"
+)
+
+// Options are what the portal works with.
+type Options struct {
+	People    *people.People
+	Devices   *deskdevice.Devices
+	Tickets   *deskticket.Tickets
+	Access    *deskaccess.Sessions
+	Relay     *relay.Relay
+	Bus       *bus.Bus
+	Logger    *slog.Logger
+	PublicURL string           // https://host[:port], for links that are copied
+	Now       func() time.Time // nil: the wall clock
+}
+
+// Bounds of what a browser may send.
+const (
+	maxForm   = 1 << 20
+	maxUpload = 2*api.MaxFileSize + maxForm
+)
+
+// Server is the portal.
+type Server struct {
+	o       Options
+	assets  *assets
+	render  *renderer
+	steps   *stash[secondStep]
+	setups  *stash[people.TOTPSetup]
+	brand   brand
+	handler http.Handler
+}
+
+// New makes the portal. Its error is a broken template or asset, which the tests find.
+func New(o Options) (*Server, error) {
+	a, err := loadAssets()
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRenderer(a)
+	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{o: o, assets: a, render: r, steps: newStash[secondStep](), setups: newStash[people.TOTPSetup]()}
+	s.handler = s.routes()
+	if !AssetsBuilt() {
+		o.Logger.Warn("the portal's scripts and styles are not built; run ./task assets and build again")
+	}
+	return s, nil
+}
+
+// Handler serves the whole portal.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	open := func(pattern string, f func(*call) error) { mux.HandleFunc(pattern, s.serve(f, false)) }
+	in := func(pattern string, f func(*call) error) { mux.HandleFunc(pattern, s.serve(f, true)) }
+
+	mux.Handle("GET /assets/", s.assets)
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, s.assets.url("favicon.svg"), http.StatusFound)
+	})
+	open("GET /first", s.first)
+	open("POST /first", s.makeFirst)
+	open("GET /sign-in", s.signIn)
+	open("POST /sign-in", s.doSignIn)
+	open("GET /invitation", s.invitation)
+	open("POST /invitation", s.acceptInvitation)
+	open("POST /language", s.language)
+	in("POST /sign-out", s.signOut)
+
+	in("GET /{$}", func(c *call) error { return c.redirect("/tickets") })
+	in("GET /tickets", s.tickets)
+	in("GET /tickets/new", s.newTicket)
+	in("POST /tickets/new", s.createTicket)
+	in("GET /tickets/{number}", s.ticket)
+	in("POST /tickets/{number}/messages", s.message)
+	in("POST /tickets/{number}/status", s.changeStatus)
+	in("POST /tickets/{number}/severity", s.changeSeverity)
+	in("POST /tickets/{number}/take", s.take)
+	in("GET /tickets/{number}/files/{file}", s.file)
+	in("GET /devices", s.devices)
+	in("GET /devices/enrol", s.enrol)
+	in("POST /devices/enrol", s.makeEnrolmentKey)
+	in("GET /devices/{id}", s.device)
+	in("POST /devices/{id}/rename", s.renameDevice)
+	in("POST /devices/{id}/remove", s.removeDevice)
+	in("GET /sessions", s.sessions)
+	in("POST /sessions", s.ask)
+	in("GET /sessions/{id}", s.session)
+	in("GET /sessions/{id}/state", s.sessionState)
+	in("POST /sessions/{id}/leave", s.leave)
+	in("GET /sessions/{id}/channels/{kind}", s.channel)
+	in("GET /search", s.search)
+	in("GET /events", s.events)
+	in("GET /settings", s.settings)
+	in("POST /settings/profile", s.saveProfile)
+	in("POST /settings/password", s.savePassword)
+	in("POST /settings/authenticator", s.beginTOTP)
+	in("POST /settings/authenticator/confirm", s.confirmTOTP)
+	in("POST /settings/authenticator/remove", s.removeTOTP)
+	in("POST /settings/logins/end", s.endLogin)
+	in("POST /settings/tokens", s.makeToken)
+	in("POST /settings/tokens/end", s.endToken)
+	in("POST /settings/invite", s.invite)
+	in("/", func(*call) error { return errNotFound })
+
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(s.serve(func(*call) error { return errOrigin }, false))
+	return guard.Handler(mux)
+}
+
+// errors of the portal's own
+var (
+	errNotFound = desk.Fail(desk.ErrNotFound)
+	errOrigin   = errors.New("the request comes from another site")
+	errForm     = errors.New("the form could not be read")
+	errEmail    = account.ErrEmail
+	errLink     = errors.New("the link does not work")
+)
+
+func badForm(err error) error {
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return desk.Fail(desk.ErrTooLarge)
+	}
+	return errors.Join(errForm, err)
+}
+
+// call is one request, with who makes it and how they read.
+type call struct {
+	reader
+	s      *Server
+	w      http.ResponseWriter
+	r      *http.Request
+	ctx    context.Context
+	actor  desk.Actor
+	me     account.Account // zero when nobody is signed in
+	theme  string
+	policy policy
+}
+
+// serve wraps a page: headers, language, login, form, errors. Pages with login send others to sign in.
+func (s *Server) serve(f func(*call) error, login bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := &call{s: s, w: w, r: r, ctx: r.Context(), policy: policyPage}
+		c.reader = reader{Printer: catalogue.For(languageOf(r)), zone: zoneOf(r), now: s.o.Now()}
+		c.theme = themeOf(r)
+		headers(w.Header())
+		err := s.identify(c)
+		switch {
+		case err == nil && login && c.me.ID == "":
+			err = c.turnAway()
+		case err == nil:
+			if err = c.readForm(); err == nil {
+				err = f(c)
+			}
+		}
+		if err != nil {
+			s.problem(c, err)
+		}
+	}
+}
+
+// identify finds out who is signed in.
+func (s *Server) identify(c *call) error {
+	cookie, err := c.r.Cookie(loginCookie)
+	if err != nil || cookie.Value == "" || len(cookie.Value) > 200 {
+		return nil
+	}
+	actor, me, err := s.o.People.Login(c.ctx, cookie.Value, c.address())
+	switch {
+	case errors.Is(err, desk.ErrDenied):
+		return nil
+	case err != nil:
+		return err
+	}
+	c.actor, c.me = actor, me
+	c.Printer = catalogue.For(me.Language)
+	return nil
+}
+
+// turnAway sends somebody who is not signed in to the door, and back afterwards.
+func (c *call) turnAway() error {
+	if c.r.Method != http.MethodGet || c.r.Header.Get("Upgrade") != "" || c.r.Header.Get("HX-Request") != "" || strings.Contains(c.r.Header.Get("Accept"), "application/json") || strings.HasPrefix(c.r.URL.Path, "/events") {
+		c.w.Header().Set("HX-Redirect", "/sign-in")
+		http.Error(c.w, c.T("web.signin"), http.StatusUnauthorized)
+		return nil
+	}
+	to := "/sign-in"
+	if c.r.URL.Path != "/" {
+		to += "?next=" + escape(c.r.URL.RequestURI())
+	}
+	return c.redirect(to)
+}
+
+// readForm reads a form of modest size. Uploads are streamed by their own handler.
+func (c *call) readForm() error {
+	if c.r.Method != http.MethodPost || strings.HasSuffix(c.r.URL.Path, "/messages") {
+		return nil
+	}
+	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxForm)
+	if err := c.r.ParseForm(); err != nil {
+		return badForm(err)
+	}
+	return nil
+}
+
+func (c *call) address() string {
+	host, _, err := net.SplitHostPort(c.r.RemoteAddr)
+	if err != nil {
+		return c.r.RemoteAddr
+	}
+	return host
+}
+
+func (c *call) redirect(to string) error {
+	http.Redirect(c.w, c.r, to, http.StatusSeeOther)
+	return nil
+}
+
+// problem shows an error as a page that says what happened, what was kept and what comes next.
+func (s *Server) problem(c *call, err error) {
+	v := problemView{Href: "/tickets", Link: c.T("web.problem.home")}
+	say := func(status int, id string) int {
+		v.Heading, v.Text = c.T("web.problem."+id), c.T("web.problem."+id+".text")
+		return status
+	}
+	var e *desk.Error
+	own := errors.As(err, &e)
+	status := http.StatusInternalServerError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return
+	case errors.Is(err, errOrigin):
+		status = say(http.StatusForbidden, "origin")
+	case errors.Is(err, desk.ErrNotFound):
+		status = say(http.StatusNotFound, "notfound")
+	case errors.Is(err, desk.ErrDenied):
+		status = say(http.StatusForbidden, "denied")
+	case errors.Is(err, desk.ErrUnavailable):
+		status = say(http.StatusServiceUnavailable, "busy")
+	case errors.Is(err, desk.ErrLimited):
+		status, v.Heading, v.Text = http.StatusTooManyRequests, c.T("web.problem.busy"), desk.Text(err, c.Language())
+	case errors.Is(err, desk.ErrTooLarge):
+		status, v.Heading, v.Text = http.StatusRequestEntityTooLarge, c.T("web.problem.invalid"), desk.Text(err, c.Language())
+	case errors.Is(err, desk.ErrConflict):
+		status, v.Heading, v.Text = http.StatusConflict, c.T("web.problem.invalid"), desk.Text(err, c.Language())
+	case errors.Is(err, errForm), errors.Is(err, desk.ErrInvalid):
+		status, v.Heading, v.Text = http.StatusUnprocessableEntity, c.T("web.problem.invalid"), c.T("web.problem.busy.text")
+		if own {
+			v.Text = desk.Text(err, c.Language())
+		}
+	default:
+		status = say(status, "failed")
+	}
+	if status >= 500 {
+		s.o.Logger.Error("a page failed", "path", c.r.URL.Path, "err", err)
+	}
+	if strings.Contains(c.r.Header.Get("Accept"), "application/json") || c.r.Header.Get("Upgrade") != "" {
+		http.Error(c.w, v.Heading, status)
+		return
+	}
+	p := c.page("", v.Heading, v)
+	in := inFrame
+	if c.me.ID == "" {
+		in = inDoor
+		v.Href, v.Link = "/sign-in", c.T("web.signin")
+		p.Body = v
+	}
+	if err := s.render.write(c.w, status, in, "problem", p); err != nil {
+		s.o.Logger.Error("the page of a problem failed", "err", err)
+	}
+}
+
+type problemView struct{ Heading, Text, Href, Link string }
