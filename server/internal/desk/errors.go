@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/traybell/traybell/server/internal/access"
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/device"
 	"github.com/traybell/traybell/server/internal/store"
@@ -25,7 +26,7 @@ var (
 // Error is an error with a sentence of its own that a person can be shown.
 type Error struct {
 	Kind  error  // one of the kinds above
-	Code  string // stable; its text is the catalogue's "desk." + Code
+	Code  string // stable; its text is the catalogue's "desk." + Code, or "access." + Code
 	Text  string // English
 	cause error
 }
@@ -43,9 +44,10 @@ func (e *Error) Unwrap() []error {
 
 // In is the sentence in a language.
 func (e *Error) In(language string) string {
-	id := "desk." + e.Code
-	if s := catalogue.For(language).T(id); s != id {
-		return s
+	for _, area := range []string{"desk.", "access."} {
+		if s := catalogue.For(language).T(area + e.Code); s != area+e.Code {
+			return s
+		}
 	}
 	return e.Text
 }
@@ -96,6 +98,14 @@ var codes = []struct {
 	{ticket.ErrReason, ErrInvalid, "reason"},
 	{ticket.ErrNotYours, ErrDenied, "not_yours"},
 	{ticket.ErrClosed, ErrConflict, "closed"},
+
+	{access.ErrOver, ErrConflict, "session_over"},
+	{access.ErrEvent, ErrConflict, "session_over"},
+	{access.ErrMayNot, ErrDenied, "may_not_ask"},
+	{access.ErrNotYours, ErrDenied, "session_not_yours"},
+	{access.ErrScopes, ErrInvalid, "scopes"},
+	{access.ErrOutcome, ErrInvalid, "outcome"},
+	{access.ErrNotOpen, ErrConflict, "not_allowed_yet"},
 
 	{store.ErrNotFound, ErrNotFound, "not_found"},
 	{store.ErrExists, ErrConflict, "conflict"},
