@@ -44,8 +44,8 @@ func TestEveryCodeHasItsSentence(t *testing.T) {
 	check := func(code string) {
 		seen++
 		for _, lang := range catalogue.Languages {
-			if id := "desk." + code; catalogue.For(lang).T(id) == id {
-				t.Errorf("%s has no text in %s", id, lang)
+			if (&Error{Code: code}).In(lang) == "" {
+				t.Errorf("%s has no text in %s", code, lang)
 			}
 		}
 	}
