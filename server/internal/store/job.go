@@ -93,3 +93,11 @@ func (t Tx) JobsDue(now time.Time) (bool, error) {
 	n, err := one(t, scanInt, jobsDue, micros(now))
 	return n > 0, err
 }
+
+const leaseFree = `select count(*) from leases where name = $1 and holder <> $2 and until > $3`
+
+// LeaseFree reports whether no other holder has the lease now.
+func (t Tx) LeaseFree(name, holder string, now time.Time) (bool, error) {
+	n, err := one(t, scanInt, leaseFree, name, holder, micros(now))
+	return n == 0, err
+}

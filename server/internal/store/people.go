@@ -86,7 +86,7 @@ func (t Tx) Staff() ([]account.Account, error) {
 	return all(t, scanAccount, accounts+` where a.role in ($1, $2) and not a.disabled order by a.name, a.id`, account.Technician, account.Administrator)
 }
 
-const countAccounts = `select count(*) from accounts where role = $1 and not disabled`
+const countAccounts = `select count(*) from accounts where role = $1 and not disabled and password <> ''`
 
 // CountAccounts counts the accounts of a role that can sign in.
 func (t Tx) CountAccounts(r account.Role) (int64, error) { return one(t, scanInt, countAccounts, r) }
@@ -100,12 +100,12 @@ func (t Tx) InsertAccount(a account.Account) error {
 	return err
 }
 
-const saveAccount = `update accounts set email = $1, name = $2, language = $3, role = $4, password = $5, totp_secret = $6, totp = $7, totp_step = $8, disabled = $9, version = version + 1
-	where id = $10 and version = $11`
+const saveAccount = `update accounts set organization_id = $1, email = $2, name = $3, language = $4, role = $5, password = $6, totp_secret = $7, totp = $8, totp_step = $9, disabled = $10, version = version + 1
+	where id = $11 and version = $12`
 
 // SaveAccount stores a changed account, or returns ErrStale.
 func (t Tx) SaveAccount(a account.Account) error {
-	return t.change(saveAccount, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, a.ID, a.Version)
+	return t.change(saveAccount, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, a.ID, a.Version)
 }
 
 const (

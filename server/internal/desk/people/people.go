@@ -171,7 +171,7 @@ func (p *People) FirstAdministrator(ctx context.Context, token, organization str
 			}
 		}
 		a.Organization, a.OrganizationName = o.ID, o.Name
-		if s, err = p.insert(c, a, n); err != nil {
+		if s, err = p.settle(c, a, n); err != nil {
 			return err
 		}
 		return c.SetSetting(settingFirst, "")
@@ -195,16 +195,24 @@ func (p *People) prepare(ctx context.Context, n NewAccount, r account.Role) (a a
 	return a, err
 }
 
-// insert stores a new account and signs it in.
-func (p *People) insert(c *desk.Change, a account.Account, n NewAccount) (SignedIn, error) {
-	a.ID, a.CreatedAt, a.Version = account.ID(c.NewID()), c.Now, 1
-	switch _, err := c.AccountByEmail(a.Email); {
-	case err == nil:
+// settle stores a new account, or completes the one that an invitation has made, and signs it in.
+func (p *People) settle(c *desk.Change, a account.Account, n NewAccount) (SignedIn, error) {
+	invited, err := c.AccountByEmail(a.Email)
+	switch {
+	case err == nil && invited.Password != "":
 		return SignedIn{}, desk.Refuse(desk.ErrConflict, "email_taken")
-	case !errors.Is(err, store.ErrNotFound):
-		return SignedIn{}, err
-	}
-	if err := c.InsertAccount(a); err != nil {
+	case err == nil:
+		a.ID, a.CreatedAt, a.Version = invited.ID, invited.CreatedAt, invited.Version
+		if err := c.SaveAccount(a); err != nil {
+			return SignedIn{}, err
+		}
+		a.Version++
+	case errors.Is(err, store.ErrNotFound):
+		a.ID, a.CreatedAt, a.Version = account.ID(c.NewID()), c.Now, 1
+		if err := c.InsertAccount(a); err != nil {
+			return SignedIn{}, err
+		}
+	default:
 		return SignedIn{}, err
 	}
 	c.Actor = desk.Of(a, desk.ViaPortal, n.Address)
@@ -614,7 +622,9 @@ type NewInvitation struct {
 	Organization string // name; empty: the actor's own, or the provider on the command line
 }
 
-// Invite makes an invitation and returns it with the token of its link, which is not stored.
+// Invite makes an account without a password, to which tickets and API tokens can belong already, and an
+// invitation by which its owner completes it. It returns the token of the invitation's link, which is not stored.
+// An account that was not completed can be invited again.
 func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i account.Invitation, token string, err error) {
 	email, err := account.NormalizeEmail(n.Email)
 	if err != nil {
@@ -632,10 +642,25 @@ func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i a
 		if !a.System && !account.MayInvite(a.Role, a.Organization, n.Role, o.ID) {
 			return desk.ErrDenied
 		}
-		if _, err := c.AccountByEmail(email); err == nil {
-			return desk.Refuse(desk.ErrConflict, "email_taken")
-		} else if !errors.Is(err, store.ErrNotFound) {
+		known, err := c.AccountByEmail(email)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			known = account.Account{ID: account.ID(c.NewID()), Organization: o.ID, Email: email, Name: email, Language: catalogue.Match(a.Language), Role: n.Role, CreatedAt: c.Now}
+			if err := c.InsertAccount(known); err != nil {
+				return err
+			}
+		case err != nil:
 			return err
+		case known.Password != "":
+			return desk.Refuse(desk.ErrConflict, "email_taken")
+		case known.Role != n.Role || known.Organization != o.ID: // invited again, as somebody else
+			if !a.Administrator() {
+				return desk.ErrDenied
+			}
+			known.Role, known.Organization = n.Role, o.ID
+			if err := c.SaveAccount(known); err != nil {
+				return err
+			}
 		}
 		i = account.Invitation{ID: c.NewID(), Organization: o.ID, OrganizationName: o.Name, Email: email, Role: n.Role, MadeBy: a.Account, CreatedAt: c.Now, ExpiresAt: c.Now.Add(account.InvitationLife)}
 		if err := c.InsertInvitation(i, hash(token)); err != nil {
@@ -702,7 +727,7 @@ func (p *People) AcceptInvitation(ctx context.Context, token string, n NewAccoun
 			return err
 		}
 		a.Organization, a.OrganizationName = i.Organization, i.OrganizationName
-		s, err = p.insert(c, a, n)
+		s, err = p.settle(c, a, n)
 		return err
 	})
 	return s, err
@@ -950,4 +975,10 @@ func short(s string, n int) string {
 		return string(r[:n])
 	}
 	return s
+}
+
+// Me is the actor's own account.
+func (p *People) Me(ctx context.Context, a desk.Actor) (me account.Account, err error) {
+	err = p.o.Read(ctx, func(tx store.Tx) error { me, err = tx.Account(a.Account); return err })
+	return me, err
 }

@@ -65,7 +65,7 @@ type Filter struct {
 	Ascending    bool
 	Page         int   // from 1
 	Before       int64 // cursor instead of Page: only numbers below, by descending number
-	Limit        int   // 1 to 200; default 50
+	Limit        int   // 1 to 500; default 50
 }
 
 // List is a page of tickets.
@@ -396,7 +396,7 @@ func scope(a desk.Actor, f *store.TicketFilter) error {
 
 // List lists the tickets that the actor may see, with the counts beside each status.
 func (d *Tickets) List(ctx context.Context, a desk.Actor, f Filter) (l List, err error) {
-	if f.Limit < 1 || f.Limit > 200 {
+	if f.Limit < 1 || f.Limit > 500 {
 		f.Limit = 50
 	}
 	s := store.TicketFilter{Organization: f.Organization, Device: f.Device, Status: f.Status, Live: f.Live, Query: f.Query, Sort: f.Sort, Ascending: f.Ascending, Limit: f.Limit, Before: f.Before}

@@ -1,0 +1,401 @@
+// Package audit keeps the audit log honest and readable: it chains the rows that changes have written, signs
+// where the chain stands outside the database, and checks both.
+//
+// Each row's hash covers the hash before it, so that no row can be changed, dropped or put in between
+// without breaking every later one. Each minute a checkpoint signed with the server's identity key is
+// appended to a file, so that cutting off the newest rows is found too; copied to another machine, it also
+// binds whoever holds that key. httpd runs the chainer; the API lists; the command line verifies.
+package audit
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/desk"
+	"github.com/traybell/traybell/server/internal/store"
+)
+
+const (
+	chainEvery      = 500 * time.Millisecond
+	checkpointEvery = time.Minute
+	lease           = 10 * time.Second
+	batch           = 500
+	genesis         = "traybell-audit-1"
+	context1        = "traybell-checkpoint-1\x00"
+)
+
+// Options are what the log works with.
+type Options struct {
+	desk.Options
+	Identity ed25519.PrivateKey // signs checkpoints
+	File     string             // the checkpoints' file, DATA/audit/checkpoints.jsonl
+	Node     string             // unlike that of any other server on the same database
+}
+
+// Log is the audit log.
+type Log struct{ o Options }
+
+// New returns the log.
+func New(o Options) *Log { return &Log{o} }
+
+// Checkpoint states where the chain stood.
+type Checkpoint struct {
+	Seq       int64  `json:"seq"`
+	Hash      string `json:"hash"`
+	At        int64  `json:"at"` // Unix microseconds
+	Signature []byte `json:"signature"`
+}
+
+func (c Checkpoint) bytes() []byte {
+	b := append([]byte(context1), c.Hash...)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.Seq))
+	return binary.BigEndian.AppendUint64(b, uint64(c.At))
+}
+
+// link is the hash of a row behind the one with hash before.
+func link(before string, e store.Entry) string {
+	h := sha256.New()
+	for _, s := range []string{genesis, before, e.ID, e.Actor, e.ActingFor, e.Via, e.Address, e.Action, e.Object, e.Detail} {
+		binary.Write(h, binary.BigEndian, uint32(len(s)))
+		io.WriteString(h, s)
+	}
+	binary.Write(h, binary.BigEndian, e.Seq)
+	binary.Write(h, binary.BigEndian, e.At.UnixMicro())
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Run chains new rows and writes checkpoints until ctx ends. One of several servers on the same
+// database does it at a time.
+func (l *Log) Run(ctx context.Context) error {
+	tick := time.NewTicker(chainEvery)
+	defer tick.Stop()
+	var marked time.Time
+	for {
+		held, err := l.Chain(ctx)
+		if err == nil && held && l.o.Time().Sub(marked) >= checkpointEvery {
+			if err = l.Mark(ctx); err == nil {
+				marked = l.o.Time()
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			l.o.Logger.Error("audit rows can't be chained", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return l.finish()
+		case <-tick.C:
+		}
+	}
+}
+
+// finish chains and marks what the last requests have written.
+func (l *Log) finish() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	held, err := l.Chain(ctx)
+	if err != nil || !held {
+		return err
+	}
+	if err := l.Mark(ctx); err != nil {
+		return err
+	}
+	return l.o.Store.Write(ctx, func(tx store.Tx) error { return tx.DropLease(leaseName, l.o.Node) })
+}
+
+const leaseName = "audit_chain"
+
+// Chain links all rows that wait for it. It reports whether this server is the one that chains now.
+func (l *Log) Chain(ctx context.Context) (held bool, err error) {
+	for {
+		var waiting bool
+		now := l.o.Time()
+		if err := l.o.Store.Read(ctx, func(tx store.Tx) error {
+			list, err := tx.UnchainedEntries(1)
+			waiting = len(list) > 0
+			return err
+		}); err != nil {
+			return false, err
+		}
+		if !waiting {
+			return l.hold(ctx, now)
+		}
+		n := 0
+		err := l.o.Store.Write(ctx, func(tx store.Tx) error {
+			n = 0
+			if held, err = tx.TakeLease(leaseName, l.o.Node, now, now.Add(lease)); err != nil || !held {
+				return err
+			}
+			last, err := tx.LastEntry()
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			list, err := tx.UnchainedEntries(batch)
+			if err != nil {
+				return err
+			}
+			for _, e := range list {
+				e.Seq = last.Seq + 1
+				e.Hash = link(last.Hash, e)
+				if err := tx.ChainEntry(e.ID, e.Seq, e.Hash); err != nil {
+					return err
+				}
+				last = e
+			}
+			n = len(list)
+			return nil
+		})
+		if err != nil || !held || n < batch {
+			return held, err
+		}
+	}
+}
+
+// hold reports whether nobody else chains, without writing while the lease is far from its end: an idle
+// server leaves its disk alone.
+func (l *Log) hold(ctx context.Context, now time.Time) (held bool, err error) {
+	err = l.o.Store.Read(ctx, func(tx store.Tx) error {
+		held, err = tx.LeaseFree(leaseName, l.o.Node, now)
+		return err
+	})
+	return held, err
+}
+
+// Mark appends a signed checkpoint of the chain's head, if it has moved since the last one.
+func (l *Log) Mark(ctx context.Context) error {
+	var head store.Entry
+	err := l.o.Store.Read(ctx, func(tx store.Tx) (err error) { head, err = tx.LastEntry(); return err })
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	last, err := l.lastCheckpoint()
+	if err != nil {
+		return err
+	}
+	if last.Seq == head.Seq {
+		return nil
+	}
+	c := Checkpoint{Seq: head.Seq, Hash: head.Hash, At: l.o.Time().UnixMicro()}
+	c.Signature = ed25519.Sign(l.o.Identity, c.bytes())
+	b, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("encode a checkpoint: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(l.o.File), 0o700); err != nil {
+		return fmt.Errorf("make the checkpoints' folder: %w", err)
+	}
+	f, err := os.OpenFile(l.o.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the checkpoints: %w", err)
+	}
+	defer f.Close()
+	b = append(b, '\n')
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		end := make([]byte, 1)
+		if r, err := os.Open(l.o.File); err == nil {
+			r.ReadAt(end, info.Size()-1)
+			r.Close()
+		}
+		if end[0] != '\n' { // a crash has cut the last line
+			b = append([]byte{'\n'}, b...)
+		}
+	}
+	if _, err := f.Write(b); err != nil {
+		return fmt.Errorf("append a checkpoint: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync the checkpoints: %w", err)
+	}
+	return nil
+}
+
+// lastCheckpoint reads the end of the file. A line that a crash has cut is passed over.
+func (l *Log) lastCheckpoint() (c Checkpoint, err error) {
+	f, err := os.Open(l.o.File)
+	if errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("open the checkpoints: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > 4096 {
+		if _, err := f.Seek(-4096, io.SeekEnd); err != nil {
+			return c, fmt.Errorf("read the checkpoints: %w", err)
+		}
+	}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var next Checkpoint
+		if json.Unmarshal(lines.Bytes(), &next) == nil && next.Seq > c.Seq {
+			c = next
+		}
+	}
+	return c, lines.Err()
+}
+
+// Report is what Verify has found. Problem is empty when all is well.
+type Report struct {
+	Rows        int64 // in the chain
+	Waiting     int   // rows that are not chained yet
+	Head        string
+	Checkpoints int // that agree with the chain
+	Problem     string
+}
+
+// String is the report as an operator reads it.
+func (r Report) String() string {
+	if r.Problem != "" {
+		return "The audit log was tampered with or is damaged: " + r.Problem
+	}
+	return fmt.Sprintf("The audit log is whole: %d rows, %d checkpoints agree, %d rows wait for the chain; head %s", r.Rows, r.Checkpoints, r.Waiting, r.Head)
+}
+
+// Verify recomputes the chain and compares it with checkpoints, which may be the server's own file or a
+// copy that was kept elsewhere. A nil reader means the server's own.
+func (l *Log) Verify(ctx context.Context, a desk.Actor, checkpoints io.Reader) (r Report, err error) {
+	if !a.Administrator() {
+		return r, desk.Fail(desk.ErrDenied)
+	}
+	if checkpoints == nil {
+		f, err := os.Open(l.o.File)
+		if err == nil {
+			defer f.Close()
+			checkpoints = f
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return r, fmt.Errorf("open the checkpoints: %w", err)
+		}
+	}
+	var marks []Checkpoint
+	if checkpoints != nil {
+		if marks, r.Problem, err = readCheckpoints(checkpoints, l.o.Identity.Public().(ed25519.PublicKey)); err != nil || r.Problem != "" {
+			return r, err
+		}
+	}
+	err = l.o.Read(ctx, func(tx store.Tx) error {
+		r.Rows, r.Head, r.Checkpoints, r.Problem = 0, "", 0, ""
+		next := 0
+		for {
+			list, err := tx.ChainedEntries(r.Rows+1, batch)
+			if err != nil {
+				return err
+			}
+			for _, e := range list {
+				switch {
+				case e.Seq != r.Rows+1:
+					r.Problem = fmt.Sprintf("row %d is missing", r.Rows+1)
+					return nil
+				case e.Hash != link(r.Head, e):
+					r.Problem = fmt.Sprintf("row %d (%s of %s) is not the one that was written", e.Seq, e.Action, e.At.Format(time.RFC3339))
+					return nil
+				}
+				r.Rows, r.Head = e.Seq, e.Hash
+				for next < len(marks) && marks[next].Seq == e.Seq {
+					if marks[next].Hash != e.Hash {
+						r.Problem = fmt.Sprintf("the chain was made anew: row %d is not the one of the checkpoint of %s", e.Seq, time.UnixMicro(marks[next].At).UTC().Format(time.RFC3339))
+						return nil
+					}
+					next++
+					r.Checkpoints++
+				}
+			}
+			if len(list) < batch {
+				break
+			}
+		}
+		if next < len(marks) {
+			r.Problem = fmt.Sprintf("the newest rows were cut off: a checkpoint names row %d, the log ends with %d", marks[len(marks)-1].Seq, r.Rows)
+			return nil
+		}
+		waiting, err := tx.UnchainedEntries(batch)
+		r.Waiting = len(waiting)
+		return err
+	})
+	return r, err
+}
+
+func readCheckpoints(f io.Reader, key ed25519.PublicKey) (list []Checkpoint, problem string, err error) {
+	lines := bufio.NewScanner(f)
+	n := 0
+	for lines.Scan() {
+		n++
+		var c Checkpoint
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			continue // a crash has cut it; the checkpoints around it say as much
+		}
+		if !ed25519.Verify(key, c.bytes(), c.Signature) {
+			return nil, fmt.Sprintf("line %d of the checkpoints was not signed by this server", n), nil
+		}
+		if len(list) > 0 && c.Seq < list[len(list)-1].Seq {
+			return nil, fmt.Sprintf("line %d of the checkpoints is out of order", n), nil
+		}
+		list = append(list, c)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, "", fmt.Errorf("read the checkpoints: %w", err)
+	}
+	return list, "", nil
+}
+
+// Filter chooses audit rows.
+type Filter struct {
+	Object string // "ticket:ID", "device:ID", …
+	Actor  string // "account:ID", "device:ID", "system"
+	Before string // cursor: the id of the last row of the page before
+	Limit  int    // 1 to 500; default 100
+}
+
+// Row is an audit row with the names by which people know its actor and object.
+type Row struct {
+	ID         string
+	Seq        int64 // 0: not chained yet
+	At         time.Time
+	Actor      string
+	ActorName  string
+	ActingFor  string
+	Via        string
+	Address    string
+	Action     string
+	Object     string
+	ObjectName string
+	Detail     string // JSON
+	Hash       string
+}
+
+// List lists the log, the newest row first. Administrators see all of it; others what they did
+// themselves.
+func (l *Log) List(ctx context.Context, a desk.Actor, f Filter) (list []Row, err error) {
+	if f.Limit < 1 || f.Limit > 500 {
+		f.Limit = 100
+	}
+	if a.Account == "" && !a.System {
+		return nil, desk.Fail(desk.ErrDenied)
+	}
+	if !a.System && a.Role != account.Administrator {
+		f.Actor = a.Ref()
+	}
+	err = l.o.Read(ctx, func(tx store.Tx) error {
+		list = nil
+		rows, err := tx.Entries(store.EntryFilter{Object: f.Object, Actor: f.Actor, Before: f.Before, Limit: f.Limit})
+		for _, e := range rows {
+			list = append(list, Row{ID: e.ID, Seq: e.Seq, At: e.At, Actor: e.Actor, ActorName: e.ActorName, ActingFor: e.ActingFor, Via: e.Via, Address: e.Address,
+				Action: e.Action, Object: e.Object, ObjectName: e.ObjectName, Detail: e.Detail, Hash: e.Hash})
+		}
+		return err
+	})
+	return list, err
+}
