@@ -210,3 +210,13 @@ func detach(cmd *exec.Cmd) error {
 	go cmd.Wait()
 	return nil
 }
+
+// tel is the address of a telephone number (RFC 3966), without what only people need to read it.
+func tel(phone string) string {
+	return "tel:" + strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '+' {
+			return r
+		}
+		return -1
+	}, phone)
+}
