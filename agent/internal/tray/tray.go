@@ -70,6 +70,7 @@ type drawn struct {
 const (
 	firstWait = time.Second
 	lastWait  = 15 * time.Second
+	settle    = 3 * time.Second // after which starting is over
 )
 
 // Run shows the tray until ctx ends.
@@ -142,6 +143,7 @@ func (t *Tray) follow(ctx context.Context, events <-chan localapi.Event, wait ti
 		again = timer.C
 	}
 	// "Open until 17:30" and the like grow old without an event.
+	settled := time.After(settle)
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
 	for {
@@ -169,6 +171,9 @@ func (t *Tray) follow(ctx context.Context, events <-chan localapi.Event, wait ti
 			t.open(ctx, w)
 		case key := <-t.closed:
 			delete(t.windows, key)
+			rest()
+		case <-settled:
+			rest()
 		}
 	}
 }
