@@ -20,32 +20,83 @@ const module = "github.com/traybell/traybell/"
 // sees one operating system only.
 var imports = map[string][]string{
 	// service side: parses nothing that a technician sends and links no GUI
-	"agent/internal/keystore":  {"shared/"},
-	"agent/internal/enrol":     {"agent/internal/keystore", "agent/internal/apiclient", "agent/internal/inventory", "shared/"},
+	"agent/internal/state":     {"shared/"},
+	"agent/internal/keystore":  {"agent/internal/state", "shared/"},
 	"agent/internal/apiclient": {"agent/internal/keystore", "shared/"},
+	"agent/internal/enrol":     {"agent/internal/keystore", "agent/internal/apiclient", "agent/internal/inventory", "agent/internal/state", "shared/"},
 	"agent/internal/uplink":    {"agent/internal/keystore", "agent/internal/apiclient", "shared/"},
-	"agent/internal/outbox":    {"shared/"},
-	"agent/internal/grants":    {"shared/"},
+	"agent/internal/outbox":    {"agent/internal/keystore", "agent/internal/apiclient", "agent/internal/state", "shared/"},
+	"agent/internal/grants":    {"agent/internal/state", "shared/"},
 	"agent/internal/consent":   {"shared/"},
-	"agent/internal/ledger":    {"shared/"},
+	"agent/internal/ledger":    {"agent/internal/state", "shared/"},
 	"agent/internal/inventory": {"shared/"},
 	"agent/internal/spawn":     {"shared/"},
 	"agent/internal/localapi":  {"shared/"},
-	"agent/cmd/traybell-agent": {"agent/internal/keystore", "agent/internal/enrol", "agent/internal/apiclient", "agent/internal/uplink", "agent/internal/outbox", "agent/internal/grants", "agent/internal/consent", "agent/internal/ledger", "agent/internal/inventory", "agent/internal/spawn", "agent/internal/localapi", "shared/"},
+	// the service puts its side together
+	"agent/internal/service": {"agent/internal/state", "agent/internal/keystore", "agent/internal/apiclient", "agent/internal/uplink", "agent/internal/outbox", "agent/internal/grants",
+		"agent/internal/consent", "agent/internal/ledger", "agent/internal/inventory", "agent/internal/spawn", "agent/internal/localapi", "shared/"},
+	"agent/cmd/traybell-agent": {"agent/internal/service", "agent/internal/state", "agent/internal/keystore", "agent/internal/enrol", "agent/internal/apiclient", "agent/internal/inventory", "agent/internal/localapi", "shared/"},
 	// session side: everything that a technician sends is parsed here, as the grant's OS user
-	"agent/internal/rfb":         {},
+	"agent/internal/rfb":         {"agent/internal/rfb"},
 	"agent/internal/encode":      {"agent/internal/rfb"},
-	"agent/internal/desktop":     {"agent/internal/rfb", "agent/internal/encode"},
-	"agent/internal/sign":        {},
+	"agent/internal/desktop":     {"agent/internal/rfb", "agent/internal/encode", "agent/internal/desktop/"},
+	"agent/internal/sign":        {"agent/internal/desktop/x11"},
 	"agent/internal/terminal":    {"shared/link"},
-	"agent/cmd/traybell-session": {"agent/internal/rfb", "agent/internal/encode", "agent/internal/desktop", "agent/internal/sign", "agent/internal/terminal", "agent/internal/spawn", "shared/"},
+	"agent/cmd/traybell-session": {"agent/internal/desktop", "agent/internal/sign", "agent/internal/terminal", "agent/internal/spawn", "shared/"},
 	// user side: clients of the local API
-	"agent/internal/window":     {"agent/internal/localapi", "shared/"},
-	"agent/internal/page":       {"agent/internal/localapi", "agent/internal/window", "shared/"},
-	"agent/internal/tray":       {"agent/internal/localapi", "agent/internal/page", "shared/"},
-	"agent/cmd/traybell-tray":   {"agent/internal/localapi", "agent/internal/tray", "agent/internal/page", "agent/internal/window", "shared/"},
-	"agent/cmd/traybell-window": {"agent/internal/localapi", "agent/internal/window", "shared/"},
+	"agent/internal/window":     {"agent/internal/localapi", "agent/internal/window", "agent/internal/window/", "shared/"},
+	"agent/internal/page":       {"agent/internal/localapi", "agent/internal/window/", "shared/"},
+	"agent/internal/tray":       {"agent/internal/localapi", "agent/internal/page", "agent/internal/tray/", "agent/internal/window/launch", "shared/"},
+	"agent/cmd/traybell-tray":   {"agent/internal/localapi", "agent/internal/tray", "agent/internal/page", "agent/internal/window/", "shared/"},
+	"agent/cmd/traybell-window": {"agent/internal/localapi", "agent/internal/window", "agent/internal/window/", "shared/"},
 	"agent/bench":               {"agent/internal/", "shared/"},
+}
+
+// notHere are trees that no program of a side may reach, whatever stands between: the permanent tray
+// must not carry Fyne, and the service no GUI, no X and no terminal.
+var notHere = map[string][]string{
+	"agent/cmd/traybell-agent":   {"fyne.io/", "github.com/jezek/xgb", "github.com/creack/pty", "github.com/coder/websocket"},
+	"agent/cmd/traybell-session": {"fyne.io/", "modernc.org/sqlite", "github.com/go-resty"},
+	"agent/cmd/traybell-tray":    {"fyne.io/fyne", "modernc.org/sqlite"},
+}
+
+// TestProgramsCarryNoStrangers follows each program's imports through our own packages.
+func TestProgramsCarryNoStrangers(t *testing.T) {
+	for program, banned := range notHere {
+		seen := map[string]bool{}
+		var walk func(pkg string)
+		walk = func(pkg string) {
+			if seen[pkg] {
+				return
+			}
+			seen[pkg] = true
+			files, _ := filepath.Glob(filepath.Join(strings.TrimPrefix(pkg, "agent/"), "*.go"))
+			for _, file := range files {
+				if strings.HasSuffix(file, "_test.go") {
+					continue
+				}
+				f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, spec := range f.Imports {
+					p, _ := strconv.Unquote(spec.Path.Value)
+					for _, b := range banned {
+						if strings.HasPrefix(p, b) {
+							t.Errorf("%s carries %s by %s", program, p, file)
+						}
+					}
+					if ours, ok := strings.CutPrefix(p, module); ok && strings.HasPrefix(ours, "agent/") {
+						walk(ours)
+					}
+				}
+			}
+		}
+		walk(program)
+		if len(seen) < 2 {
+			t.Errorf("%s: nothing was followed", program)
+		}
+	}
 }
 
 func TestImportsFollowTheTable(t *testing.T) {
