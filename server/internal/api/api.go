@@ -43,6 +43,7 @@ type Options struct {
 	Audit   *audit.Log
 	Relay   *relay.Relay
 	Logger  *slog.Logger
+	URL     string // by which the server is reached, for the OpenAPI document
 }
 
 type server struct {
@@ -68,12 +69,16 @@ func New(o Options) http.Handler {
 		deviceScheme:  {Type: "http", Scheme: "bearer", Description: "The token that a device got with its link's welcome."},
 	}
 	c.Info.Description = "Tickets, devices and remote sessions. Times are Unix microseconds. Errors are RFC 9457 problems with a stable code."
+	if o.URL != "" {
+		c.Servers = []*huma.Server{{URL: o.URL}}
+	}
 	c.Transformers = append(c.Transformers, s.transform)
 	s.api = humago.New(s.mux, c)
 	s.api.UseMiddleware(s.authorise)
 	s.devicesOwn()
 	s.tickets()
 	s.devices()
+	s.sessions()
 	s.people()
 	s.log()
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.problem(w, r, desk.Fail(desk.ErrNotFound)) })

@@ -50,41 +50,43 @@ func enrolmentKeyOf(k device.EnrolmentKey) EnrolmentKey {
 	return EnrolmentKey{ID: k.ID, Organization: string(k.Organization), TLS: k.TLS, Uses: k.Uses, Used: k.Used, ExpiresAt: micros(k.ExpiresAt)}
 }
 
+// DevicePath names a device, or something else by its id.
+type DevicePath struct {
+	ID string `path:"id" maxLength:"36"`
+}
+
 // devices registers what accounts do with devices.
 func (s *server) devices() {
-	type listInput struct {
+	type listDevicesInput struct {
 		Limit        int    `query:"limit" minimum:"1" maximum:"1000" default:"200"`
 		Cursor       string `query:"cursor" maxLength:"1000"`
 		Query        string `query:"query" maxLength:"200"`
 		Online       bool   `query:"online"`
 		Organization string `query:"organization" maxLength:"36"`
 	}
-	type list struct {
+	type deviceList struct {
 		Devices []Device `json:"devices"`
 		Next    string   `json:"next" doc:"cursor of the next page; empty after the last"`
 	}
-	register(s, operation("list-devices", http.MethodGet, "/devices", "List devices by name", http.StatusOK), func(ctx context.Context, in *listInput) (*body[list], error) {
+	register(s, operation("list-devices", http.MethodGet, "/devices", "List devices by name", http.StatusOK), func(ctx context.Context, in *listDevicesInput) (*body[deviceList], error) {
 		devices, next, err := s.Devices.List(ctx, actorOf(ctx), deskdevice.Filter{Query: in.Query, Online: in.Online, Organization: account.OrganizationID(in.Organization), After: in.Cursor, Limit: in.Limit})
-		out := list{Devices: []Device{}, Next: next}
+		out := deviceList{Devices: []Device{}, Next: next}
 		for _, d := range devices {
 			out.Devices = append(out.Devices, s.deviceOf(d))
 		}
-		return &body[list]{out}, err
+		return &body[deviceList]{out}, err
 	})
 
-	type deviceInput struct {
-		ID string `path:"id" maxLength:"36"`
-	}
 	get := func(ctx context.Context, id string) (*body[Device], error) {
 		d, err := s.Devices.Get(ctx, actorOf(ctx), device.ID(id))
 		return &body[Device]{s.deviceOf(d)}, err
 	}
-	register(s, operation("get-device", http.MethodGet, "/devices/{id}", "One device", http.StatusOK), func(ctx context.Context, in *deviceInput) (*body[Device], error) {
+	register(s, operation("get-device", http.MethodGet, "/devices/{id}", "One device", http.StatusOK), func(ctx context.Context, in *DevicePath) (*body[Device], error) {
 		return get(ctx, in.ID)
 	})
 
 	type renameInput struct {
-		deviceInput
+		DevicePath
 		Body struct {
 			Name string `json:"name"`
 		}
@@ -96,7 +98,7 @@ func (s *server) devices() {
 		return get(ctx, in.ID)
 	})
 
-	register(s, operation("remove-device", http.MethodDelete, "/devices/{id}", "Remove a device; administrators only", http.StatusNoContent), func(ctx context.Context, in *deviceInput) (*none, error) {
+	register(s, operation("remove-device", http.MethodDelete, "/devices/{id}", "Remove a device; administrators only", http.StatusNoContent), func(ctx context.Context, in *DevicePath) (*none, error) {
 		if err := s.Devices.Remove(ctx, actorOf(ctx), device.ID(in.ID)); err != nil {
 			return nil, err
 		}
@@ -124,19 +126,19 @@ func (s *server) devices() {
 		return &body[EnrolmentKey]{out}, nil
 	})
 
-	type keys struct {
+	type enrolmentKeyList struct {
 		Keys []EnrolmentKey `json:"enrolment_keys"`
 	}
-	register(s, operation("list-enrolment-keys", http.MethodGet, "/enrolment-keys", "The keys that still bring in devices; administrators only", http.StatusOK), func(ctx context.Context, _ *none) (*body[keys], error) {
+	register(s, operation("list-enrolment-keys", http.MethodGet, "/enrolment-keys", "The keys that still bring in devices; administrators only", http.StatusOK), func(ctx context.Context, _ *none) (*body[enrolmentKeyList], error) {
 		list, err := s.Devices.EnrolmentKeys(ctx, actorOf(ctx))
-		out := keys{Keys: []EnrolmentKey{}}
+		out := enrolmentKeyList{Keys: []EnrolmentKey{}}
 		for _, k := range list {
 			out.Keys = append(out.Keys, enrolmentKeyOf(k))
 		}
-		return &body[keys]{out}, err
+		return &body[enrolmentKeyList]{out}, err
 	})
 
-	register(s, operation("revoke-enrolment-key", http.MethodDelete, "/enrolment-keys/{id}", "Withdraw an enrolment key; administrators only", http.StatusNoContent), func(ctx context.Context, in *deviceInput) (*none, error) {
+	register(s, operation("revoke-enrolment-key", http.MethodDelete, "/enrolment-keys/{id}", "Withdraw an enrolment key; administrators only", http.StatusNoContent), func(ctx context.Context, in *DevicePath) (*none, error) {
 		return nil, s.Devices.RevokeEnrolmentKey(ctx, actorOf(ctx), in.ID)
 	})
 }

@@ -28,7 +28,7 @@ func (s *server) devicesOwn() {
 	enrol := op("enrol-device", http.MethodPost, "/device/enrol", "Enrol a device by an enrolment key")
 	enrol.Security = nil
 	type enrolInput struct {
-		remote
+		Remote
 		Body api.EnrolRequest
 	}
 	register(s, enrol, func(ctx context.Context, in *enrolInput) (*body[api.EnrolResponse], error) {
@@ -68,11 +68,11 @@ func (s *server) devicesOwn() {
 	})
 }
 
-// remote takes the caller's address from the request.
-type remote struct{ address string }
+// Remote takes the caller's address from the request.
+type Remote struct{ address string }
 
 // Resolve implements huma.Resolver.
-func (r *remote) Resolve(ctx huma.Context) []error {
+func (r *Remote) Resolve(ctx huma.Context) []error {
 	r.address = hostOf(ctx.RemoteAddr())
 	return nil
 }

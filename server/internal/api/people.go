@@ -42,28 +42,28 @@ func (s *server) people() {
 		return &body[Account]{accountOf(a)}, err
 	})
 
-	type accounts struct {
+	type accountList struct {
 		Accounts []Account `json:"accounts"`
 	}
-	register(s, operation("list-accounts", http.MethodGet, "/accounts", "Accounts: all for staff, the organization's for its responsible person", http.StatusOK), func(ctx context.Context, _ *none) (*body[accounts], error) {
+	register(s, operation("list-accounts", http.MethodGet, "/accounts", "Accounts: all for staff, the organization's for its responsible person", http.StatusOK), func(ctx context.Context, _ *none) (*body[accountList], error) {
 		list, err := s.People.Accounts(ctx, actorOf(ctx))
-		out := accounts{Accounts: []Account{}}
+		out := accountList{Accounts: []Account{}}
 		for _, a := range list {
 			out.Accounts = append(out.Accounts, accountOf(a))
 		}
-		return &body[accounts]{out}, err
+		return &body[accountList]{out}, err
 	})
 
-	type organizations struct {
+	type organizationList struct {
 		Organizations []Organization `json:"organizations"`
 	}
-	register(s, operation("list-organizations", http.MethodGet, "/organizations", "Organizations: all for staff, the own one for others", http.StatusOK), func(ctx context.Context, _ *none) (*body[organizations], error) {
+	register(s, operation("list-organizations", http.MethodGet, "/organizations", "Organizations: all for staff, the own one for others", http.StatusOK), func(ctx context.Context, _ *none) (*body[organizationList], error) {
 		list, err := s.People.Organizations(ctx, actorOf(ctx))
-		out := organizations{Organizations: []Organization{}}
+		out := organizationList{Organizations: []Organization{}}
 		for _, o := range list {
 			out.Organizations = append(out.Organizations, Organization{ID: string(o.ID), Name: o.Name, Provider: o.Provider})
 		}
-		return &body[organizations]{out}, err
+		return &body[organizationList]{out}, err
 	})
 }
 
@@ -86,22 +86,22 @@ type Entry struct {
 
 // log registers the audit log.
 func (s *server) log() {
-	type listInput struct {
+	type listAuditInput struct {
 		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 		Cursor string `query:"cursor" maxLength:"36"`
 		Object string `query:"object" maxLength:"100" doc:"ticket:ID, device:ID, …"`
 		Actor  string `query:"actor" maxLength:"100"`
 	}
-	type list struct {
+	type auditList struct {
 		Entries []Entry `json:"entries"`
 		Next    string  `json:"next" doc:"cursor of the next page; empty after the last"`
 	}
-	register(s, operation("list-audit", http.MethodGet, "/audit", "The audit log, the newest row first: all for administrators, their own acts for others", http.StatusOK), func(ctx context.Context, in *listInput) (*body[list], error) {
+	register(s, operation("list-audit", http.MethodGet, "/audit", "The audit log, the newest row first: all for administrators, their own acts for others", http.StatusOK), func(ctx context.Context, in *listAuditInput) (*body[auditList], error) {
 		rows, err := s.Audit.List(ctx, actorOf(ctx), audit.Filter{Object: in.Object, Actor: in.Actor, Before: in.Cursor, Limit: in.Limit})
 		if err != nil {
 			return nil, err
 		}
-		out := list{Entries: []Entry{}}
+		out := auditList{Entries: []Entry{}}
 		for _, e := range rows {
 			out.Entries = append(out.Entries, Entry{ID: e.ID, Seq: e.Seq, At: micros(e.At), Actor: e.Actor, ActorName: e.ActorName, ActingFor: e.ActingFor, Via: e.Via, Address: e.Address,
 				Action: e.Action, Object: e.Object, ObjectName: e.ObjectName, Detail: json.RawMessage(e.Detail), Hash: e.Hash})
@@ -109,6 +109,6 @@ func (s *server) log() {
 		if len(rows) == in.Limit {
 			out.Next = rows[len(rows)-1].ID
 		}
-		return &body[list]{out}, nil
+		return &body[auditList]{out}, nil
 	})
 }

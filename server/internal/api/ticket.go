@@ -118,7 +118,8 @@ type NewTicket struct {
 	Phone    string       `json:"phone,omitempty" doc:"Staff only"`
 }
 
-type ticketInput struct {
+// TicketPath names a ticket.
+type TicketPath struct {
 	ID string `path:"id" maxLength:"36" doc:"The ticket's id or number"`
 }
 
@@ -150,12 +151,12 @@ func (s *server) tickets() {
 		Organization string `query:"organization" maxLength:"36"`
 		Device       string `query:"device" maxLength:"36"`
 	}
-	type list struct {
+	type ticketList struct {
 		Tickets []Ticket       `json:"tickets"`
 		Counts  map[string]int `json:"counts" doc:"by status, of the same filter without status"`
 		Next    string         `json:"next" doc:"cursor of the next page; empty after the last"`
 	}
-	register(s, operation("list-tickets", http.MethodGet, "/tickets", "List tickets, the newest first", http.StatusOK), func(ctx context.Context, in *listInput) (*body[list], error) {
+	register(s, operation("list-tickets", http.MethodGet, "/tickets", "List tickets, the newest first", http.StatusOK), func(ctx context.Context, in *listInput) (*body[ticketList], error) {
 		f := deskticket.Filter{Status: ticket.Status(in.Status), Query: in.Query, Mine: in.Mine, Organization: account.OrganizationID(in.Organization), Device: device.ID(in.Device),
 			Sort: ticket.ByNumber, Limit: in.Limit + 1}
 		if in.Cursor != "" {
@@ -169,7 +170,7 @@ func (s *server) tickets() {
 		if err != nil {
 			return nil, err
 		}
-		out := list{Tickets: []Ticket{}, Counts: map[string]int{}}
+		out := ticketList{Tickets: []Ticket{}, Counts: map[string]int{}}
 		for status, n := range l.Counts {
 			out.Counts[string(status)] = n
 		}
@@ -180,7 +181,7 @@ func (s *server) tickets() {
 			}
 			out.Tickets = append(out.Tickets, ticketOf(k))
 		}
-		return &body[list]{out}, nil
+		return &body[ticketList]{out}, nil
 	})
 
 	type createInput struct {
@@ -197,13 +198,13 @@ func (s *server) tickets() {
 		return &body[Ticket]{ticketOf(k)}, err
 	})
 
-	register(s, operation("get-ticket", http.MethodGet, "/tickets/{id}", "One ticket with its thread and files", http.StatusOK), func(ctx context.Context, in *ticketInput) (*body[TicketPage], error) {
+	register(s, operation("get-ticket", http.MethodGet, "/tickets/{id}", "One ticket with its thread and files", http.StatusOK), func(ctx context.Context, in *TicketPath) (*body[TicketPage], error) {
 		v, err := s.load(ctx, actorOf(ctx), in.ID)
 		return &body[TicketPage]{pageOf(v)}, err
 	})
 
 	type sayInput struct {
-		ticketInput
+		TicketPath
 		Body struct {
 			Text  string   `json:"text"`
 			Files []string `json:"files,omitempty" maxItems:"50" doc:"ids of files that were attached before"`
@@ -223,7 +224,7 @@ func (s *server) tickets() {
 	register(s, operation("note-ticket", http.MethodPost, "/tickets/{id}/notes", "Add an internal note; staff only", http.StatusCreated), say(s.Tickets.Note))
 
 	type statusInput struct {
-		ticketInput
+		TicketPath
 		Body struct {
 			Status ticket.Status `json:"status" enum:"new,open,waiting,paused,resolved,closed"`
 			Reason string        `json:"reason,omitempty" doc:"needed for paused"`
@@ -234,7 +235,7 @@ func (s *server) tickets() {
 	})
 
 	type severityInput struct {
-		ticketInput
+		TicketPath
 		Body struct {
 			Severity api.Severity `json:"severity" enum:"critical,high,medium,low"`
 		}
@@ -244,7 +245,7 @@ func (s *server) tickets() {
 	})
 
 	type assigneeInput struct {
-		ticketInput
+		TicketPath
 		Body struct {
 			Account string `json:"account" doc:"id; empty: nobody"`
 		}
