@@ -44,6 +44,8 @@ type viewer struct {
 	lossy     *encode.Tiles
 	lossyAt   []time.Time
 	refined   time.Time // when the next refinement may go
+	busy      time.Time // of the last change sent
+	credit    int       // bytes that refinement may take while the screen is busy
 	blank     bool
 	cursorGen int
 	named     bool
@@ -74,8 +76,10 @@ type wish struct {
 
 const (
 	stillFor     = 300 * time.Millisecond // before a lossy tile is sent again without loss
-	refineTiles  = 24
+	refineTiles  = 24                     // at once
 	refineGap    = 30 * time.Millisecond
+	refineShare  = 4        // while the screen is busy, refinement takes at most one byte for so many of changes,
+	refineCredit = 64 << 10 // and not more than this at once
 	parallelArea = 64 << 10 // pixels: below, a second core costs more than it brings
 	scrollArea   = 24 << 10 // pixels changed, below which no scroll is looked for
 	plain        = 0x55707b // the picture while paused
@@ -99,6 +103,7 @@ func (v *viewer) size(w, h int) {
 	v.dirty, v.force, v.lossy = encode.NewTiles(w, h), encode.NewTiles(w, h), encode.NewTiles(w, h)
 	v.lossyAt = make([]time.Time, v.lossy.Cols*v.lossy.Rows)
 	v.blank = false
+	v.scroller = encode.Scroller{}
 }
 
 func (v *viewer) wake() {
@@ -308,19 +313,25 @@ func (v *viewer) step(now time.Time) (time.Duration, error) {
 	}
 	wait := time.Duration(0)
 	if len(dr.boxes) == 0 && len(dr.moves) == 0 && !dr.blank {
-		dr.boxes, wait = v.refine(now, &w)
+		dr.boxes, wait = v.refine(now)
 		dr.lossless = true
 	} else if !v.lossy.Empty() {
 		wait = stillFor
 	}
-	sent, err := v.send(now, &w, dr)
-	if err != nil {
-		return 0, err
+	n, err := v.send(now, &w, dr)
+	if dr.lossless {
+		v.credit -= n
+		if rate := v.lineRate(); n > 0 && rate > 0 { // at most a quarter of the line
+			v.refined = now.Add(max(refineGap, time.Duration(4*float64(n)/rate*float64(time.Second))))
+		}
+	} else if n > 0 {
+		v.busy = now
+		v.credit = min(v.credit+n/refineShare, refineCredit)
 	}
-	if sent && wait == 0 && !v.lossy.Empty() {
+	if n > 0 && wait == 0 && !v.lossy.Empty() {
 		wait = stillFor
 	}
-	return wait, nil
+	return wait, err
 }
 
 // compose finds what this viewer lacks and brings ref to it. The caller holds
@@ -338,6 +349,7 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 			return dr, false, nil
 		}
 		v.ref.Fill(v.ref.Bounds(), plain)
+		v.scroller.Forget(v.ref.Bounds())
 		v.lossy.Clear()
 		v.blank = true
 		dr.blank = true
@@ -376,13 +388,19 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 	if w.enc[rfb.EncCopyRect] && v.force.Empty() {
 		for _, m := range hints {
 			if m = onScreen(m, cur.Bounds()); m.Holds(cur, v.ref) {
+				v.scroller.Forget(m.Dst)
 				v.move(m)
 			}
 		}
 	}
+	copying := w.enc[rfb.EncCopyRect] && v.force.Empty()
+	searched := copying && v.scrollAgain(cur)
 	v.boxes = encode.Changed(v.boxes[:0], cur, v.ref, v.dirty)
-	if w.enc[rfb.EncCopyRect] && v.force.Empty() && v.scroll(cur) {
-		v.boxes = encode.Changed(v.boxes[:0], cur, v.ref, v.dirty)
+	if copying && !searched {
+		found := false
+		if searched, found = v.scroll(cur); found {
+			v.boxes = encode.Changed(v.boxes[:0], cur, v.ref, v.dirty)
+		}
 	}
 	if !v.force.Empty() {
 		for row := range v.force.Rows {
@@ -404,6 +422,9 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 	}
 	for _, b := range v.boxes {
 		v.ref.CopyFrom(cur, b)
+		if !searched {
+			v.scroller.Forget(b)
+		}
 	}
 	v.dirty.Clear()
 	dr.moves, dr.boxes = v.moves, v.boxes
@@ -438,22 +459,37 @@ func (v *viewer) spoil(r image.Rectangle, now time.Time) {
 	}
 }
 
+// scrollAgain looks for a vertical move where there was one last time, before
+// anything is compared, if enough of that place is dirty and nothing else is.
+func (v *viewer) scrollAgain(cur *encode.Frame) bool {
+	area := v.scroller.Area()
+	if pixels := v.dirty.Len() * encode.Tile * encode.Tile; area.Empty() || pixels < scrollArea || pixels*2 < area.Dx()*area.Dy() || !v.dirty.Within(area) {
+		return false
+	}
+	v.follow(cur, area)
+	return true
+}
+
 // scroll looks for a vertical move among the changed boxes and does it. After
-// searches in vain it looks less often, so that a film costs no searches.
-func (v *viewer) scroll(cur *encode.Frame) bool {
+// searches in vain it looks less often, so that a film costs few searches.
+func (v *viewer) scroll(cur *encode.Frame) (searched, found bool) {
 	area, pixels := image.Rectangle{}, 0
 	for _, b := range v.boxes {
 		area = area.Union(b)
 		pixels += b.Dx() * b.Dy()
 	}
 	if pixels < scrollArea {
-		return false
+		return false, false
 	}
-	if v.skipped < min(v.noScroll/4, 8) {
+	if v.skipped < min(v.noScroll/3, 15) {
 		v.skipped++
-		return false
+		return false, false
 	}
 	v.skipped = 0
+	return true, v.follow(cur, area)
+}
+
+func (v *viewer) follow(cur *encode.Frame, area image.Rectangle) bool {
 	n := len(v.moves)
 	found := v.scroller.Find(v.moves, cur, v.ref, area)[n:]
 	if len(found) == 0 {
@@ -469,12 +505,19 @@ func (v *viewer) scroll(cur *encode.Frame) bool {
 
 // refine picks lossy tiles that have been still to be sent without loss, and
 // says when to look again.
-func (v *viewer) refine(now time.Time, w *wish) ([]image.Rectangle, time.Duration) {
+func (v *viewer) refine(now time.Time) ([]image.Rectangle, time.Duration) {
 	if v.lossy.Empty() {
 		return nil, 0
 	}
 	if wait := v.refined.Sub(now); wait > 0 {
 		return nil, wait
+	}
+	still, tiles := stillFor, refineTiles
+	if now.Sub(v.busy) < stillFor { // something else moves: that goes first, and so does what it may uncover
+		if v.credit <= 0 {
+			return nil, stillFor
+		}
+		still, tiles = 3*stillFor, 4
 	}
 	v.boxes = v.boxes[:0]
 	next := stillFor
@@ -483,9 +526,9 @@ func (v *viewer) refine(now time.Time, w *wish) ([]image.Rectangle, time.Duratio
 			if !v.lossy.Has(c, row) {
 				continue
 			}
-			if wait := stillFor - now.Sub(v.lossyAt[row*v.lossy.Cols+c]); wait > 0 {
+			if wait := still - now.Sub(v.lossyAt[row*v.lossy.Cols+c]); wait > 0 {
 				next = min(next, wait)
-			} else if len(v.boxes) < refineTiles {
+			} else if len(v.boxes) < tiles {
 				v.boxes = append(v.boxes, v.lossy.Rect(c, row))
 			} else {
 				next = refineGap
@@ -499,8 +542,14 @@ func (v *viewer) refine(now time.Time, w *wish) ([]image.Rectangle, time.Duratio
 	return v.boxes, next
 }
 
-// send writes an update, if there is anything to tell.
-func (v *viewer) send(now time.Time, w *wish, dr draft) (bool, error) {
+func (v *viewer) lineRate() float64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.flow.rate
+}
+
+// send writes an update, if there is anything to tell, and returns its size.
+func (v *viewer) send(now time.Time, w *wish, dr draft) (int, error) {
 	u := &v.update
 	u.Reset()
 	if dr.resized {
@@ -532,7 +581,7 @@ func (v *viewer) send(now time.Time, w *wish, dr draft) (bool, error) {
 	}
 	v.encode(now, w, dr)
 	if u.Rects() == 0 {
-		return false, nil
+		return 0, nil
 	}
 	b := u.Bytes()
 	v.mu.Lock()
@@ -546,10 +595,10 @@ func (v *viewer) send(now time.Time, w *wish, dr draft) (bool, error) {
 	v.mu.Unlock()
 	v.update.B = b
 	if _, err := v.conn.Write(b); err != nil {
-		return false, fmt.Errorf("send to viewer: %w", err)
+		return 0, fmt.Errorf("send to viewer: %w", err)
 	}
 	v.d.seen.Store(now.UnixNano())
-	return true, nil
+	return len(b), nil
 }
 
 // everything is all tiles of the picture.

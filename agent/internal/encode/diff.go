@@ -74,6 +74,17 @@ func (t *Tiles) Any(r image.Rectangle) (any bool) {
 	return any
 }
 
+// Within reports whether every tile of the set touches r.
+func (t *Tiles) Within(r image.Rectangle) bool {
+	n := 0
+	t.each(r.Intersect(image.Rect(0, 0, t.w, t.h)), func(c, row int) {
+		if t.Has(c, row) {
+			n++
+		}
+	})
+	return n == t.n
+}
+
 func (t *Tiles) each(r image.Rectangle, f func(c, row int)) {
 	if r.Empty() {
 		return

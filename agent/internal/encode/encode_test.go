@@ -287,6 +287,7 @@ func BenchmarkScrollSearch(b *testing.B) {
 	copy(g.Pix, f.Pix[16*1920:])
 	var s Scroller
 	for b.Loop() {
+		s.Forget(f.Bounds())
 		if len(s.Find(nil, g, f, f.Bounds())) == 0 {
 			b.Fatal("not found")
 		}

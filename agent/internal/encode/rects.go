@@ -12,7 +12,7 @@ type Rect struct {
 const (
 	textWidth, textHeight   = 512, 192
 	photoWidth, photoHeight = 1024, 512
-	minPhoto                = 1500 // pixels: below, a JPEG's header weighs more than it saves
+	minPhoto                = 800 // pixels: below, a JPEG's header weighs more than it saves
 )
 
 // Rects groups the changed boxes that Changed returned into rectangles that are
@@ -100,7 +100,7 @@ func near(a, b int) int { return max(a-b, b-a) }
 // pixel, that JPEG pays. Text with smoothed edges has many colours too, but long
 // runs of its background.
 func Photographic(f *Frame, r image.Rectangle) bool {
-	step := max(1, r.Dy()/16)
+	step := max(1, r.Dy()/8)
 	differ, all := 0, 0
 	for y := r.Min.Y; y < r.Max.Y; y += step {
 		row := f.Pix[y*f.W+r.Min.X : y*f.W+r.Max.X]
@@ -117,7 +117,7 @@ func Photographic(f *Frame, r image.Rectangle) bool {
 		return false
 	}
 	var seen [1024]uint32
-	want := min(256, r.Dx()*r.Dy()/3)
+	want := min(256, r.Dx()*r.Dy()/10+16)
 	colours := 0
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for _, p := range f.Pix[y*f.W+r.Min.X : y*f.W+r.Max.X] {

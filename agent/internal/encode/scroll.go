@@ -8,8 +8,11 @@ import (
 // Scroller finds vertical moves of a picture's content by hashes of its rows.
 // It keeps its buffers between calls and is not safe for concurrent use.
 type Scroller struct {
-	cur, ref []uint64 // hash of row y of stripe s at s*rows+y
-	table    []int32  // hash -> row+1, or -1 when several rows share it
+	cur, ref []uint64        // hash of row y of stripe s at s*rows+y
+	area     image.Rectangle // of which cur holds the hashes
+	fresh    bool            // ref is now what cur was, so that its hashes are known
+	found    bool            // the last search found something
+	table    []int32         // hash -> row+1, or -1 when several rows share it
 	keys     []uint64
 	votes    []int32
 	ok       []bool
@@ -23,21 +26,45 @@ const (
 
 // Find returns moves that, applied in order to ref, bring parts of area to what
 // cur shows. The moves are a proposal: the caller applies them and compares
-// again, so that a wrong one costs bytes, never pixels.
+// again, so that a wrong one costs bytes, never pixels. Before the next call the
+// caller must have made ref equal to cur in area, or have called Forget.
 func (s *Scroller) Find(out []Move, cur, ref *Frame, area image.Rectangle) []Move {
 	area = area.Intersect(cur.Bounds())
+	if area.In(s.area) && s.area.In(cur.Bounds()) && s.area.Dx()*s.area.Dy() <= area.Dx()*area.Dy()*5/4 {
+		area = s.area // nearly the same as last time: its hashes serve again
+	}
 	rows := area.Dy()
 	if rows < 2*minRunRows || area.Dx() < 16 {
+		s.Forget(area)
 		return out
 	}
 	first := area.Min.X / Tile
 	stripes := (area.Max.X-1)/Tile - first + 1
 	s.hash(cur, ref, area, first, stripes)
+	s.area, s.fresh, s.found = area, true, false
 	d := s.vote(rows, stripes)
 	if d == 0 {
 		return out
 	}
-	return s.runs(out, area, first, stripes, d)
+	n := len(out)
+	out = s.runs(out, area, first, stripes, d)
+	s.found = len(out) > n
+	return out
+}
+
+// Area is where the last search found a scroll; empty when it found none.
+func (s *Scroller) Area() image.Rectangle {
+	if !s.found {
+		return image.Rectangle{}
+	}
+	return s.area
+}
+
+// Forget tells that ref was changed in r otherwise than to what Find was last given as cur.
+func (s *Scroller) Forget(r image.Rectangle) {
+	if r.Overlaps(s.area) {
+		s.fresh = false
+	}
 }
 
 func stripe(area image.Rectangle, i int) (x0, x1 int) {
@@ -47,8 +74,15 @@ func stripe(area image.Rectangle, i int) (x0, x1 int) {
 func (s *Scroller) hash(cur, ref *Frame, area image.Rectangle, first, stripes int) {
 	rows := area.Dy()
 	n := rows * stripes
+	known := s.fresh && area == s.area && len(s.cur) == n
+	if known {
+		s.cur, s.ref = s.ref, s.cur
+	}
 	if cap(s.cur) < n {
-		s.cur, s.ref = make([]uint64, n), make([]uint64, n)
+		s.cur = make([]uint64, n)
+	}
+	if cap(s.ref) < n {
+		s.ref = make([]uint64, n)
 	}
 	s.cur, s.ref = s.cur[:n], s.ref[:n]
 	for y := range rows {
@@ -56,37 +90,46 @@ func (s *Scroller) hash(cur, ref *Frame, area image.Rectangle, first, stripes in
 			x0, x1 := stripe(area, first+i)
 			at := (area.Min.Y+y)*cur.W + x0
 			s.cur[i*rows+y] = hashRow(cur.Pix[at : at+x1-x0])
-			s.ref[i*rows+y] = hashRow(ref.Pix[at : at+x1-x0])
+			if !known {
+				s.ref[i*rows+y] = hashRow(ref.Pix[at : at+x1-x0])
+			}
 		}
 	}
 }
 
-const k1, k2, k3, k4 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93
+// hashKeys are odd and random: one for each pair of pixels of a stripe.
+var hashKeys = func() (k [Tile / 2]uint64) {
+	v := uint64(0x9E3779B97F4A7C15)
+	for i := range k { // splitmix64
+		v += 0x9E3779B97F4A7C15
+		z := (v ^ v>>30) * 0xBF58476D1CE4E5B9
+		z = (z ^ z>>27) * 0x94D049BB133111EB
+		k[i] = (z ^ z>>31) | 1
+	}
+	return k
+}()
 
-// hashRow mixes a row of pixels in four independent lanes, which the processor runs side by side.
+// hashRow adds up products of the pixels with keys, none of which waits for
+// another, so that the processor does several at a time. At most Tile pixels.
 func hashRow(p []uint32) uint64 {
-	var a, b, c, d uint64 = 1, 2, 3, 4
-	if n := len(p) / 8; n > 0 {
+	var a, b uint64
+	n := len(p) / 8
+	if n > 0 {
 		q := unsafe.Slice((*[4]uint64)(unsafe.Pointer(&p[0])), n)
 		for i := range q {
-			v := &q[i]
-			a = (a ^ v[0]) * k1
-			b = (b ^ v[1]) * k2
-			c = (c ^ v[2]) * k3
-			d = (d ^ v[3]) * k4
-			a ^= a >> 29
-			b ^= b >> 31
-			c ^= c >> 30
-			d ^= d >> 32
+			v, k := &q[i], (*[4]uint64)(hashKeys[i*4:])
+			w, x, y, z := v[0]*k[0], v[1]*k[1], v[2]*k[2], v[3]*k[3]
+			a += w ^ w>>32
+			b += x ^ x>>32
+			a += y ^ y>>32
+			b += z ^ z>>32
 		}
-		p = p[n*8:]
 	}
-	for _, v := range p {
-		a = (a ^ uint64(v)) * k1
-		a ^= a >> 32
+	for i, v := range p[n*8:] {
+		w := uint64(v) * (hashKeys[i] + 2)
+		a += w ^ w>>31
 	}
-	h := a ^ b*k3 ^ c*k4 ^ d*k2
-	return h ^ h>>29
+	return a ^ b*0x9E3779B97F4A7C15
 }
 
 // vote returns the shift that most changed rows agree on; 0 for none.
