@@ -1,0 +1,154 @@
+package tray
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"fyne.io/systray"
+	"github.com/godbus/dbus/v5"
+)
+
+// watcher is a StatusNotifierWatcher on a bus of its own, as a desktop's panel has one.
+type watcher struct{ items chan string }
+
+func (w *watcher) RegisterStatusNotifierItem(path string, sender dbus.Sender) *dbus.Error {
+	select {
+	case w.items <- string(sender):
+	default:
+	}
+	return nil
+}
+
+func startBus(t *testing.T) *dbus.Conn {
+	t.Helper()
+	daemon, err := exec.LookPath("dbus-daemon")
+	if err != nil {
+		t.Skip("no dbus-daemon here")
+	}
+	cmd := exec.Command(daemon, "--session", "--nofork", "--print-address=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = strings.TrimSpace(address)
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", address)
+	conn, err := dbus.Connect(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// layout is an entry of com.canonical.dbusmenu.
+type layout struct {
+	ID    int32
+	Props map[string]dbus.Variant
+	Subs  []dbus.Variant
+}
+
+func TestTheMenuReachesThePanel(t *testing.T) {
+	conn := startBus(t)
+	w := &watcher{make(chan string, 1)}
+	if err := conn.Export(w, "/StatusNotifierWatcher", "org.kde.StatusNotifierWatcher"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.RequestName("org.kde.StatusNotifierWatcher", 0); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ready := make(chan *Desktop, 1)
+	gone := make(chan struct{})
+	go systray.Run(func() {
+		d := NewDesktop(ctx)
+		d.Apply(View{Icon: Eye, Tip: "Anna can see your screen", Items: []Item{
+			{ID: EntryEnd, Title: "End (Anna)"}, {ID: EntryState, Title: "Studio_Verdi", Info: true}, {}, {ID: EntryForm, Title: "Form…"},
+			{ID: EntryAccess, Title: "Access", Items: []Item{{ID: EntryOpen, Title: "Nobody", Info: true}, {ID: EntryHistory, Title: "Who"}}}}})
+		ready <- d
+	}, func() { close(gone) })
+	defer func() { systray.Quit(); get(t, "end of the tray", gone) }()
+	d := get(t, "tray", ready)
+	item := get(t, "registration", w.items)
+
+	o := conn.Object(item, "/StatusNotifierItem")
+	if v, err := o.GetProperty("org.kde.StatusNotifierItem.ItemIsMenu"); err != nil || v.Value() != true {
+		t.Errorf("a left click does not open the menu: %v %v", v, err)
+	}
+	menu := conn.Object(item, "/StatusNotifierItem/menu")
+	read := func() []layout {
+		t.Helper()
+		var rev uint32
+		var root layout
+		if err := menu.Call("com.canonical.dbusmenu.GetLayout", 0, int32(0), int32(-1), []string{}).Store(&rev, &root); err != nil {
+			t.Fatal(err)
+		}
+		var out []layout
+		for _, s := range root.Subs {
+			var l layout
+			if err := dbus.Store([]any{s.Value()}, &l); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, l)
+		}
+		return out
+	}
+	visible := func() (out []string, byLabel map[string]layout) {
+		byLabel = map[string]layout{}
+		for _, l := range read() {
+			if v, ok := l.Props["visible"]; ok && v.Value() == false {
+				continue
+			}
+			if l.Props["type"].Value() == "separator" {
+				continue
+			}
+			label, _ := l.Props["label"].Value().(string)
+			out = append(out, label)
+			byLabel[label] = l
+		}
+		return out, byLabel
+	}
+	labels, by := visible()
+	if got := strings.Join(labels, "|"); got != "End (Anna)|Studio__Verdi|Form…|Access" {
+		t.Errorf("the panel shows %s", got)
+	}
+	if by["Studio__Verdi"].Props["enabled"].Value() != false {
+		t.Error("the state line can be chosen")
+	}
+	deadline := time.After(patience)
+	for clicked := false; !clicked; {
+		if err := menu.Call("com.canonical.dbusmenu.Event", 0, by["Form…"].ID, "clicked", dbus.MakeVariant(int32(0)), uint32(0)).Err; err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case id := <-d.Clicks():
+			if id != EntryForm {
+				t.Fatalf("the click came out as %q", id)
+			}
+			clicked = true
+		case <-deadline:
+			t.Fatal("the click is lost")
+		case <-time.After(50 * time.Millisecond): // not yet in receive: the panel's user clicks again
+		}
+	}
+	d.Apply(View{Icon: Full, Tip: "ready", Items: []Item{{ID: EntryState, Title: "Studio Verdi · ready", Info: true}, {ID: EntryForm, Title: "Form…"}}})
+	if labels, _ := visible(); strings.Join(labels, "|") != "Studio Verdi · ready|Form…" {
+		t.Errorf("afterwards the panel shows %v", labels)
+	}
+	if os.Getenv("DBUS_SESSION_BUS_ADDRESS") == "" {
+		t.Error("the test ran on no bus")
+	}
+}
