@@ -82,6 +82,7 @@ const (
 	refineCredit = 64 << 10 // and not more than this at once
 	parallelArea = 64 << 10 // pixels: below, a second core costs more than it brings
 	scrollArea   = 24 << 10 // pixels changed, below which no scroll is looked for
+	sendEarly    = 24 << 10 // bytes of an update that are worth sending before the rest is encoded
 	plain        = 0x55707b // the picture while paused
 )
 
@@ -579,18 +580,19 @@ func (v *viewer) send(now time.Time, w *wish, dr draft) (int, error) {
 	if dr.blank {
 		dr.boxes, dr.lossless = v.everything(), true
 	}
-	v.encode(now, w, dr)
-	if u.Rects() == 0 {
-		return 0, nil
+	early, err := v.encode(now, w, dr)
+	if err != nil || u.Rects() == 0 {
+		return 0, err
 	}
 	b := u.Bytes()
+	size := early + len(b)
 	v.mu.Lock()
 	v.wish.asked = false
 	v.wish.full = v.wish.full[min(len(w.full), len(v.wish.full)):]
 	v.wish.announce = v.wish.announce[min(len(w.announce), len(v.wish.announce)):]
 	v.wish.sizeAnswer = v.wish.sizeAnswer && !w.sizeAnswer // another wish may have come meanwhile
 	if w.enc[rfb.EncFence] {
-		b = v.fence(b, len(b))
+		b = v.fence(b, size)
 	}
 	v.mu.Unlock()
 	v.update.B = b
@@ -598,7 +600,7 @@ func (v *viewer) send(now time.Time, w *wish, dr draft) (int, error) {
 		return 0, fmt.Errorf("send to viewer: %w", err)
 	}
 	v.d.seen.Store(now.UnixNano())
-	return len(b), nil
+	return size, nil
 }
 
 // everything is all tiles of the picture.
@@ -623,10 +625,11 @@ func (v *viewer) sendCursor(u *rfb.Update, w *wish, c rfb.Cursor) {
 	}
 }
 
-// encode appends the draft's boxes, encoded from ref on several cores when they are many.
-func (v *viewer) encode(now time.Time, w *wish, dr draft) {
+// encode appends the draft's boxes, encoded from ref. Many are encoded on several
+// cores, and sent as they are ready; it returns how many bytes have been sent so.
+func (v *viewer) encode(now time.Time, w *wish, dr draft) (sent int, err error) {
 	if len(dr.boxes) == 0 {
-		return
+		return 0, nil
 	}
 	tight := w.enc[rfb.EncTight]
 	zrle := !tight && w.enc[rfb.EncZRLE]
@@ -665,9 +668,14 @@ func (v *viewer) encode(now time.Time, w *wish, dr draft) {
 			u.Rect(r.Rectangle, kind)
 			u.B = one(v.encoders[0], u.B, r)
 		}
-		return
+		return 0, nil
 	}
-	done := make([][]byte, len(v.rects))
+	u.Promise(len(v.rects))
+	data := make([][]byte, len(v.rects))
+	ready := make([]chan struct{}, len(v.rects))
+	for i := range ready {
+		ready[i] = make(chan struct{})
+	}
 	var next atomic.Int32
 	var work sync.WaitGroup
 	for _, e := range v.encoders {
@@ -680,13 +688,24 @@ func (v *viewer) encode(now time.Time, w *wish, dr draft) {
 				}
 				at := len(b)
 				b = one(e, b, v.rects[i])
-				done[i] = b[at:len(b):len(b)]
+				data[i] = b[at:len(b):len(b)]
+				close(ready[i])
 			}
 		})
 	}
-	work.Wait()
+	defer work.Wait()
 	for i, r := range v.rects {
+		<-ready[i]
 		u.Rect(r.Rectangle, kind)
-		u.B = append(u.B, done[i]...)
+		u.B = append(u.B, data[i]...)
+		if len(u.B) >= sendEarly && i < len(v.rects)-1 {
+			n, err := v.conn.Write(u.B)
+			sent += n
+			if err != nil {
+				return sent, fmt.Errorf("send to viewer: %w", err)
+			}
+			u.B = u.B[:0]
+		}
 	}
+	return sent, nil
 }

@@ -11,7 +11,7 @@ type Rect struct {
 
 const (
 	textWidth, textHeight   = 512, 192
-	photoWidth, photoHeight = 1024, 512
+	photoWidth, photoHeight = 1024, 256
 	minPhoto                = 800 // pixels: below, a JPEG's header weighs more than it saves
 )
 

@@ -7,14 +7,15 @@ import (
 
 // Update builds one FramebufferUpdate. Its buffer is reused by Reset.
 type Update struct {
-	B []byte // the message so far; encoders append a rectangle's data here after Rect
-	n int
+	B    []byte // the message so far; encoders append a rectangle's data here after Rect
+	n    int
+	open bool // its head has been handed out
 }
 
 // Reset starts a new, empty update.
 func (u *Update) Reset() {
 	u.B = append(u.B[:0], 0, 0, 0, 0)
-	u.n = 0
+	u.n, u.open = 0, false
 }
 
 // Rects is the number of rectangles begun.
@@ -106,8 +107,18 @@ func (u *Update) CursorMask(c Cursor, f PixelFormat) {
 	}
 }
 
-// Bytes ends the update and returns the message.
+// Promise fixes the number of rectangles: those begun and so many more. What
+// stands in B may then be sent, and B emptied, while the rest is still being made.
+func (u *Update) Promise(more int) {
+	binary.BigEndian.PutUint16(u.B[2:], uint16(u.n+more))
+	u.open = true
+}
+
+// Bytes ends the update and returns the message, or after Promise what is left of it.
 func (u *Update) Bytes() []byte {
+	if u.open {
+		return u.B
+	}
 	binary.BigEndian.PutUint16(u.B[2:], uint16(u.n))
 	return u.B
 }
