@@ -1,6 +1,7 @@
 package link
 
 import (
+	"encoding/binary"
 	"encoding/json"
 
 	"github.com/traybell/traybell/shared/grant"
@@ -222,4 +223,14 @@ type LedgerHead struct {
 	Hash      []byte `json:"hash"`
 	At        int64  `json:"at"`
 	Signature []byte `json:"signature"`
+}
+
+// Bytes is what the grant key signs of a head: "traybell-ledger-1\0" ‖ device id ‖ 0 ‖ sequence number,
+// time (eight bytes each, big-endian) ‖ hash. It can't be mistaken for a grant.
+func (h LedgerHead) Bytes(device string) []byte {
+	b := append([]byte("traybell-ledger-1\x00"), device...)
+	b = append(b, 0)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.Seq))
+	b = binary.BigEndian.AppendUint64(b, uint64(h.At))
+	return append(b, h.Hash...)
 }
