@@ -1,0 +1,371 @@
+package people_test
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/desk"
+	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/server/internal/store"
+	"github.com/traybell/traybell/server/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+type clock struct{ now time.Time }
+
+func (c *clock) Now() time.Time { return c.now }
+
+func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
+
+const password = "Correct-Horse-7"
+
+func setup(t *testing.T, s *store.Store) (*people.People, *clock) {
+	t.Helper()
+	block, err := aes.NewCipher(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seal, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &clock{time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)}
+	p := people.New(people.Options{Options: desk.Options{Store: s, Logger: slog.New(slog.DiscardHandler), Now: c.Now}, Seal: seal})
+	if err := p.EnsureProvider(t.Context(), "Rossi IT"); err != nil {
+		t.Fatal(err)
+	}
+	return p, c
+}
+
+func first(t *testing.T, p *people.People) people.SignedIn {
+	t.Helper()
+	token, err := p.FirstAdministratorToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := p.FirstAdministrator(t.Context(), token, "Bianchi IT", people.NewAccount{Email: "Anna@Example.com", Name: "Anna", Password: password, Language: "it", Address: "::1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+func signIn(t *testing.T, p *people.People, code string) (people.SignedIn, error) {
+	return p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: password, Code: code, Address: "::1"})
+}
+
+func TestFirstAdministratorOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		p, _ := setup(t, s)
+		if done, err := p.Initialised(t.Context()); done || err != nil {
+			t.Fatal(done, err)
+		}
+		old, err := p.FirstAdministratorToken(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		weak := people.NewAccount{Email: "a@b.it", Name: "A", Password: "Password-1!"}
+		if _, err := p.FirstAdministrator(t.Context(), old, "", weak); !errors.Is(err, account.ErrPasswordCommon) {
+			t.Errorf("a common password: %v", err)
+		}
+		// An invited administrator who has not accepted does not count: nobody could get in.
+		if _, _, err := p.Invite(t.Context(), desk.System(), people.NewInvitation{Email: "anna@example.com", Role: account.Technician}); err != nil {
+			t.Fatal(err)
+		}
+		in := first(t, p)
+		if in.Account.Role != account.Administrator || in.Account.Email != "anna@example.com" || in.Account.OrganizationName != "Bianchi IT" {
+			t.Errorf("got %+v", in.Account)
+		}
+		if err := p.CheckFirst(t.Context(), old); err == nil {
+			t.Error("an old link still works")
+		}
+		if token, err := p.FirstAdministratorToken(t.Context()); token != "" || err != nil {
+			t.Errorf("a second link: %q %v", token, err)
+		}
+		if a, me, err := p.Login(t.Context(), in.Token, "::1"); err != nil || a.Account != in.Account.ID || me.Name != "Anna" || a.Login != in.Login.ID {
+			t.Errorf("login %+v %v", a, err)
+		}
+	})
+}
+
+func TestSignIn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		p, c := setup(t, s)
+		in := first(t, p)
+		if _, err := signIn(t, p, ""); err != nil {
+			t.Fatal(err)
+		}
+		var texts []string
+		for _, wrong := range []people.Credentials{{Email: "anna@example.com", Password: "Wrong-Horse-7"}, {Email: "nobody@example.com", Password: password}, {Email: "no address", Password: password}} {
+			_, err := p.SignIn(t.Context(), wrong)
+			if !errors.Is(err, desk.ErrDenied) {
+				t.Fatalf("%+v: %v", wrong, err)
+			}
+			texts = append(texts, desk.Text(err, "en"))
+		}
+		if texts[0] != texts[1] || texts[1] != texts[2] {
+			t.Errorf("the answers tell which part was wrong: %q", texts)
+		}
+		actor, _, err := p.Login(t.Context(), in.Token, "::1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := p.Logins(t.Context(), actor); len(list) != 2 || err != nil {
+			t.Errorf("logins %+v %v", list, err)
+		}
+		if err := p.ChangePassword(t.Context(), actor, "Wrong-Horse-7", "Another-Horse-8"); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("changed with a wrong password: %v", err)
+		}
+		if err := p.ChangePassword(t.Context(), actor, password, "Another-Horse-8"); err != nil {
+			t.Fatal(err)
+		}
+		if list, err := p.Logins(t.Context(), actor); len(list) != 1 || !list[0].Current || err != nil {
+			t.Errorf("logins after the password was changed: %+v %v", list, err)
+		}
+		if _, err := signIn(t, p, ""); err == nil {
+			t.Error("the old password still works")
+		}
+		c.pass(account.LoginIdle)
+		if _, _, err := p.Login(t.Context(), in.Token, "::1"); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("an idle login: %v", err)
+		}
+	})
+}
+
+func TestSignOutEndsTheLogin(t *testing.T) {
+	p, _ := setup(t, storetest.SQLite(t))
+	in := first(t, p)
+	actor, _, err := p.Login(t.Context(), in.Token, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.SignOut(t.Context(), actor); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.Login(t.Context(), in.Token, ""); !errors.Is(err, desk.ErrDenied) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestGuessingIsSlowedDown(t *testing.T) {
+	p, c := setup(t, storetest.SQLite(t))
+	first(t, p)
+	guess := func(email, address string) error {
+		_, err := p.SignIn(t.Context(), people.Credentials{Email: email, Password: "Wrong-Horse-7", Address: address})
+		return err
+	}
+	n := 0
+	for ; n < 50; n++ {
+		if errors.Is(guess("anna@example.com", "::"+string(rune('1'+n%9))), desk.ErrLimited) {
+			break
+		}
+	}
+	if n != 10 {
+		t.Errorf("%d guesses of one account's password, want 10", n)
+	}
+	if _, err := signIn(t, p, ""); !errors.Is(err, desk.ErrLimited) {
+		t.Errorf("the right password among guesses: %v", err)
+	}
+	c.pass(time.Minute)
+	if _, err := signIn(t, p, ""); err != nil {
+		t.Errorf("a minute later: %v", err)
+	}
+}
+
+func TestSecondFactor(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		p, c := setup(t, s)
+		in := first(t, p)
+		actor, _, err := p.Login(t.Context(), in.Token, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		setup, err := p.BeginTOTP(t.Context(), actor)
+		if err != nil || !strings.HasPrefix(setup.URL, "otpauth://totp/Traybell") || string(setup.QR[1:4]) != "PNG" {
+			t.Fatalf("%+v %v", setup, err)
+		}
+		if _, err := signIn(t, p, ""); err != nil {
+			t.Errorf("before it is confirmed: %v", err)
+		}
+		code := func(at time.Time) string {
+			s, err := totp.GenerateCode(setup.Secret, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		if _, err := p.ConfirmTOTP(t.Context(), actor, "000000"); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("a wrong code: %v", err)
+		}
+		codes, err := p.ConfirmTOTP(t.Context(), actor, code(c.now))
+		if err != nil || len(codes) != 10 {
+			t.Fatal(codes, err)
+		}
+		if _, err := signIn(t, p, ""); !errors.Is(err, people.ErrSecondFactor) || !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("without a code: %v", err)
+		}
+		if _, err := signIn(t, p, code(c.now)); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("the code of the confirmation works a second time: %v", err)
+		}
+		c.pass(30 * time.Second)
+		now := code(c.now)
+		if _, err := signIn(t, p, now[:3]+" "+now[3:]); err != nil {
+			t.Errorf("the right code: %v", err)
+		}
+		if _, err := signIn(t, p, now); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("the same code again: %v", err)
+		}
+		c.pass(5 * time.Minute)
+		if _, err := signIn(t, p, now); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("an old code: %v", err)
+		}
+		if _, err := signIn(t, p, strings.ToLower(codes[3])); err != nil {
+			t.Errorf("a recovery code: %v", err)
+		}
+		if _, err := signIn(t, p, codes[3]); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("the same recovery code again: %v", err)
+		}
+		if n, err := p.RecoveryCodesLeft(t.Context(), actor); n != 9 || err != nil {
+			t.Errorf("%d left, %v", n, err)
+		}
+		if err := p.RemoveTOTP(t.Context(), actor, "Wrong-Horse-7"); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("removed with a wrong password: %v", err)
+		}
+		if err := p.RemoveTOTP(t.Context(), actor, password); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := signIn(t, p, ""); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestInvitation(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		p, c := setup(t, s)
+		in := first(t, p)
+		admin := desk.Of(in.Account, desk.ViaPortal, "")
+		_, token, err := p.Invite(t.Context(), admin, people.NewInvitation{Email: "carla@verdi.it", Role: account.Responsible, Organization: "Studio Verdi"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		carla, err := p.AcceptInvitation(t.Context(), token, people.NewAccount{Email: "other@evil.it", Name: "Carla", Password: password, Language: "de"})
+		if err != nil || carla.Account.Email != "carla@verdi.it" || carla.Account.OrganizationName != "Studio Verdi" || carla.Account.Language != "de" {
+			t.Fatalf("%+v %v", carla.Account, err)
+		}
+		if _, err := p.AcceptInvitation(t.Context(), token, people.NewAccount{Name: "Again", Password: password}); !errors.Is(err, account.ErrUsed) {
+			t.Errorf("used twice: %v", err)
+		}
+		if _, err := p.Invitation(t.Context(), "guessed"); !errors.Is(err, account.ErrExpired) {
+			t.Errorf("a guessed token: %v", err)
+		}
+		boss := desk.Of(carla.Account, desk.ViaPortal, "")
+		for _, n := range []struct {
+			people.NewInvitation
+			ok bool
+		}{
+			{people.NewInvitation{Email: "lucia@verdi.it", Role: account.Requester}, true},
+			{people.NewInvitation{Email: "x@verdi.it", Role: account.Technician}, false},
+			{people.NewInvitation{Email: "y@verdi.it", Role: account.Requester, Organization: "Bianchi IT"}, false},
+			{people.NewInvitation{Email: "z@verdi.it", Role: account.Requester, Organization: "A new one"}, false},
+			{people.NewInvitation{Email: "anna@example.com", Role: account.Requester}, false},
+		} {
+			if _, _, err := p.Invite(t.Context(), boss, n.NewInvitation); (err == nil) != n.ok {
+				t.Errorf("a responsible person invites %+v: %v", n.NewInvitation, err)
+			}
+		}
+		_, late, err := p.Invite(t.Context(), boss, people.NewInvitation{Email: "lucia@verdi.it", Role: account.Requester})
+		if err != nil {
+			t.Fatal("invited again:", err)
+		}
+		c.pass(account.InvitationLife)
+		if _, err := p.AcceptInvitation(t.Context(), late, people.NewAccount{Name: "Lucia", Password: password}); !errors.Is(err, account.ErrExpired) {
+			t.Errorf("too late: %v", err)
+		}
+	})
+}
+
+func TestTokens(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		p, c := setup(t, s)
+		in := first(t, p)
+		me := desk.Of(in.Account, desk.ViaPortal, "")
+		k, secret, err := p.CreateToken(t.Context(), me, "script", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := p.ActorByToken(t.Context(), secret, "::1"); err != nil || a.Account != in.Account.ID || a.Via != desk.ViaAPI {
+			t.Errorf("%+v %v", a, err)
+		}
+		if _, err := p.ActorByToken(t.Context(), secret+"x", ""); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("a wrong token: %v", err)
+		}
+		if err := p.DeleteToken(t.Context(), desk.Actor{Account: "other"}, k.ID); !errors.Is(err, desk.ErrNotFound) {
+			t.Errorf("somebody else's token: %v", err)
+		}
+		c.pass(time.Hour)
+		if _, err := p.ActorByToken(t.Context(), secret, ""); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("an expired token: %v", err)
+		}
+		// The command line makes tokens for people who have not accepted their invitation.
+		if _, _, err := p.Invite(t.Context(), desk.System(), people.NewInvitation{Email: "robot@example.com", Role: account.Technician}); err != nil {
+			t.Fatal(err)
+		}
+		_, secret, err = p.CreateTokenFor(t.Context(), desk.System(), "robot@example.com", "robot", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := p.ActorByToken(t.Context(), secret, ""); err != nil || a.Role != account.Technician {
+			t.Errorf("%+v %v", a, err)
+		}
+		if _, err := p.SignIn(t.Context(), people.Credentials{Email: "robot@example.com"}); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("an account without a password was signed in: %v", err)
+		}
+		if _, _, err := p.CreateTokenFor(t.Context(), me, "robot@example.com", "x", 0); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("an administrator makes tokens for others: %v", err)
+		}
+	})
+}
+
+func TestResetAccount(t *testing.T) {
+	p, _ := setup(t, storetest.SQLite(t))
+	in := first(t, p)
+	fresh, err := p.ResetAccount(t.Context(), desk.System(), "anna@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := account.CheckPassword(fresh, "anna@example.com"); err != nil {
+		t.Errorf("the new password breaks the rule: %v", err)
+	}
+	if _, _, err := p.Login(t.Context(), in.Token, ""); err == nil {
+		t.Error("an old login survived")
+	}
+	if _, err := p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: fresh}); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.ResetAccount(t.Context(), desk.Of(in.Account, desk.ViaPortal, ""), "anna@example.com"); !errors.Is(err, desk.ErrDenied) {
+		t.Errorf("from the portal: %v", err)
+	}
+}
+
+func BenchmarkPassword(b *testing.B) {
+	s := storetest.SQLite(b)
+	p := people.New(people.Options{Options: desk.Options{Store: s, Logger: slog.New(slog.DiscardHandler)}})
+	if err := p.EnsureProvider(b.Context(), "x"); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := p.SignIn(b.Context(), people.Credentials{Email: "nobody@example.com", Password: password, Address: time.Now().String()}); !errors.Is(err, desk.ErrDenied) && !errors.Is(err, desk.ErrLimited) {
+			b.Fatal(err)
+		}
+	}
+}
