@@ -57,6 +57,9 @@ var errPeer = errors.New("the connection belongs to another user")
 
 // Run serves the page until it is closed or ctx ends.
 func Run(ctx context.Context, o Options) error {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for the page: %w", err)
