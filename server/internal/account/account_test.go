@@ -1,0 +1,108 @@
+package account
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPassword(t *testing.T) {
+	for _, c := range []struct {
+		name, password string
+		want           error
+	}{
+		{"good", "Correct-Horse-7", nil},
+		{"eight with a digit", "vorTefk7", nil},
+		{"eight with a symbol", "vorTefk!", nil},
+		{"a phrase in another script", "Дождь идёт с утра 3", nil},
+		{"64 characters", strings.Repeat("aB3-", 16), nil},
+		{"seven characters", "abcDe7!", ErrPasswordShort},
+		{"bytes are not characters", "Äöüß1é", ErrPasswordShort},
+		{"too long", strings.Repeat("aB3-", 65), ErrPasswordLong},
+		{"no upper case", "correct-horse-7", ErrPasswordKinds},
+		{"no lower case", "CORRECT-HORSE-7", ErrPasswordKinds},
+		{"letters only", "CorrectHorse", ErrPasswordKinds},
+		{"common, decorated", "Password123!", ErrPasswordCommon},
+		{"common in Italian", "Benvenuto2026!", ErrPasswordCommon},
+		{"the address", "Lucia.rossi@verdi1.it", ErrPasswordCommon},
+		{"the address's name, decorated", "Lucia.rossi1!", ErrPasswordCommon},
+	} {
+		if got := CheckPassword(c.password, "lucia.rossi@verdi1.it"); !errors.Is(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestEmail(t *testing.T) {
+	for in, want := range map[string]string{
+		" Lucia@Verdi.IT ": "lucia@verdi.it", "a+b@c.de": "a+b@c.de", "ü@größe.de": "ü@größe.de",
+		"": "", "lucia": "", "@verdi.it": "", "lucia@": "", "a@b@c": "", "Lucia <l@v.it>": "", "l@v.it\r\nBcc: x@y.z": "", "a b@c.de": "", `"a b"@c.de`: "",
+		strings.Repeat("a", 250) + "@b.it": "",
+	} {
+		got, err := NormalizeEmail(in)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
+func FuzzNormalizeEmail(f *testing.F) {
+	f.Add("Lucia@Verdi.it")
+	f.Add("a@[127.0.0.1]")
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := NormalizeEmail(s)
+		if err != nil {
+			return
+		}
+		if again, err := NormalizeEmail(got); again != got || err != nil {
+			t.Errorf("%q became %q, then %q (%v)", s, got, again, err)
+		}
+		if strings.ContainsAny(got, "\r\n\x00 <>") {
+			t.Errorf("%q became %q", s, got)
+		}
+	})
+}
+
+func TestLoginEnds(t *testing.T) {
+	now := time.Now()
+	l := Login{CreatedAt: now, SeenAt: now}
+	if !l.Live(now.Add(LoginIdle - 1)) {
+		t.Error("ended before its time")
+	}
+	if l.Live(now.Add(LoginIdle)) {
+		t.Error("an unused login lives on")
+	}
+	l.SeenAt = now.Add(LoginLife)
+	if l.Live(now.Add(LoginLife)) {
+		t.Error("a much used login lives for ever")
+	}
+}
+
+func TestInvitationChecks(t *testing.T) {
+	now := time.Now()
+	i := Invitation{ExpiresAt: now.Add(1)}
+	if err := i.Check(now); err != nil {
+		t.Error(err)
+	}
+	if err := i.Check(now.Add(1)); err != ErrExpired {
+		t.Error(err)
+	}
+	i.UsedAt = now
+	if err := i.Check(now); err != ErrUsed {
+		t.Error(err)
+	}
+}
+
+func TestMayInvite(t *testing.T) {
+	for _, r := range Roles {
+		for _, as := range Roles {
+			for _, theirs := range []OrganizationID{"mine", "other"} {
+				want := r == Administrator || r == Responsible && theirs == "mine" && as == Requester
+				if got := MayInvite(r, "mine", as, theirs); got != want {
+					t.Errorf("%s invites %s into %s: %v, want %v", r, as, theirs, got, want)
+				}
+			}
+		}
+	}
+}
