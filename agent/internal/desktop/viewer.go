@@ -26,6 +26,7 @@ type viewer struct {
 	conn  net.Conn
 	woken chan struct{} // one slot
 	hands hands         // guarded by d.inMu
+	input atomic.Int64  // Unix nanoseconds of the last key or button
 
 	mu    sync.Mutex // what the viewer said
 	wish  wish
@@ -59,6 +60,9 @@ type viewer struct {
 	out       []byte
 	noScroll  int // searches in a row that found nothing
 	skipped   int
+	quality   int  // JPEG quality that the line bears
+	photos    bool // the last update held JPEG
+	echoed    bool // the last update left photographs for later
 }
 
 // wish is what the viewer asked for.
@@ -179,8 +183,12 @@ func (v *viewer) read() error {
 		}
 		switch m := m.(type) {
 		case rfb.KeyEvent:
+			v.input.Store(time.Now().UnixNano())
 			err = v.d.key(v, m)
 		case rfb.PointerEvent:
+			if m.Buttons != 0 {
+				v.input.Store(time.Now().UnixNano())
+			}
 			err = v.d.pointer(v, m)
 		default:
 			v.mu.Lock()
@@ -326,6 +334,9 @@ func (v *viewer) step(now time.Time) (time.Duration, error) {
 			v.refined = now.Add(max(refineGap, time.Duration(4*float64(n)/rate*float64(time.Second))))
 		}
 	} else if n > 0 {
+		if v.photos {
+			v.adapt(n, w.quality, v.lineRate())
+		}
 		v.busy = now
 		v.credit = min(v.credit+n/refineShare, refineCredit)
 	}
@@ -421,6 +432,7 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 		})
 		v.force.Clear()
 	}
+	later := v.echoFirst(now, cur)
 	for _, b := range v.boxes {
 		v.ref.CopyFrom(cur, b)
 		if !searched {
@@ -428,8 +440,63 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 		}
 	}
 	v.dirty.Clear()
+	for _, b := range later {
+		v.dirty.Touch(b)
+		v.scroller.Forget(b)
+	}
 	dr.moves, dr.boxes = v.moves, v.boxes
 	return dr, true, nil
+}
+
+const (
+	echoFor  = 100 * time.Millisecond // after a key or button, in which what changes is likely its echo
+	echoTime = 20 * time.Millisecond  // of the line that an update may take then
+)
+
+// echoFirst takes photographs out of the boxes and returns them when they would
+// hold up the echo of a key or button on a narrow line. They go with the next
+// update, so that a film goes on while somebody types.
+func (v *viewer) echoFirst(now time.Time, cur *encode.Frame) (later []image.Rectangle) {
+	wasEcho := v.echoed
+	v.echoed = false
+	rate := v.lineRate()
+	if wasEcho || rate == 0 || now.UnixNano()-v.input.Load() > int64(echoFor) {
+		return nil
+	}
+	pixels := 0
+	for _, b := range v.boxes {
+		pixels += b.Dx() * b.Dy()
+	}
+	if float64(pixels)/8 < rate*echoTime.Seconds() { // a photograph takes about a bit a pixel
+		return nil
+	}
+	var echo []image.Rectangle
+	for _, b := range v.boxes {
+		if encode.Photographic(cur, b) {
+			later = append(later, b)
+		} else {
+			echo = append(echo, b)
+		}
+	}
+	if len(echo) == 0 {
+		return nil
+	}
+	v.boxes = append(v.boxes[:0], echo...)
+	v.echoed = len(later) > 0
+	return later
+}
+
+// adapt chooses the JPEG quality for the next update so that frames of the size
+// of this one pass the line fifteen times a second.
+func (v *viewer) adapt(size, wish int, rate float64) {
+	const fps, lowest = 15, 30
+	switch budget := rate / fps; {
+	case rate == 0:
+	case float64(size) > budget:
+		v.quality = max(min(wish, lowest), min(v.quality, wish)-6)
+	case float64(size) < budget*0.7:
+		v.quality = min(wish, v.quality+2)
+	}
 }
 
 // onScreen cuts off what of a moved window is or was outside the screen.
@@ -628,6 +695,7 @@ func (v *viewer) sendCursor(u *rfb.Update, w *wish, c rfb.Cursor) {
 // encode appends the draft's boxes, encoded from ref. Many are encoded on several
 // cores, and sent as they are ready; it returns how many bytes have been sent so.
 func (v *viewer) encode(now time.Time, w *wish, dr draft) (sent int, err error) {
+	v.photos = false
 	if len(dr.boxes) == 0 {
 		return 0, nil
 	}
@@ -636,9 +704,13 @@ func (v *viewer) encode(now time.Time, w *wish, dr draft) (sent int, err error) 
 	jpeg := tight && w.quality > 0 && w.format.Full() && !dr.lossless
 	v.rects = encode.Rects(v.rects[:0], v.ref, dr.boxes, jpeg)
 	pixels := 0
+	if v.quality == 0 || v.quality > w.quality {
+		v.quality = w.quality
+	}
 	for _, r := range v.rects {
 		pixels += r.Dx() * r.Dy()
 		if r.Photo {
+			v.photos = true
 			v.spoil(r.Rectangle, now)
 		} else {
 			v.lossy.Settle(r.Rectangle)
@@ -651,7 +723,7 @@ func (v *viewer) encode(now time.Time, w *wish, dr draft) (sent int, err error) 
 		case !tight:
 			return e.Raw(b, v.ref, r.Rectangle, w.format)
 		case r.Photo:
-			return e.JPEG(b, v.ref, r.Rectangle, w.quality)
+			return e.JPEG(b, v.ref, r.Rectangle, v.quality)
 		}
 		return e.Tight(b, v.ref, r.Rectangle, w.format, w.level)
 	}
