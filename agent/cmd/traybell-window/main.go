@@ -50,6 +50,9 @@ func main() {
 // early is how long the window waits for the service before it is drawn without its answers.
 const early = 300 * time.Millisecond
 
+// repaint is how long a desktop may take to paint what was behind a window.
+const repaint = 300 * time.Millisecond
+
 func run(a launch.Window, log *slog.Logger) int {
 	words := catalogue.For(launch.Language())
 	service := content.NewService(a.Socket, words.Language())
@@ -89,7 +92,17 @@ func run(a launch.Window, log *slog.Logger) int {
 		log.Warn("nothing can be kept for this user", "err", err)
 	}
 	if screen.Here() {
-		o.Capture = screen.Capture
+		o.Capture = func(ctx context.Context) (image.Image, error) {
+			// The window has just gone; what was behind it is still being painted.
+			t := time.NewTimer(repaint)
+			defer t.Stop()
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return screen.Capture(ctx)
+		}
 	}
 	if screen.Clipboard() {
 		o.Picture = screen.Picture
@@ -107,10 +120,11 @@ func run(a launch.Window, log *slog.Logger) int {
 		late = true
 	}
 	o.Status, o.Report = got.status, got.report
-	drawn := func() {}
+	drawn, last := func() {}, func() {}
 	switch a.Kind {
 	case content.KindForm:
 		v := window.NewForm(w, o)
+		last = v.Wait
 		w.SetOnDropped(func(_ fyne.Position, uris []fyne.URI) {
 			for _, u := range uris {
 				v.Attach(u.Path())
@@ -144,6 +158,7 @@ func run(a launch.Window, log *slog.Logger) int {
 	})
 	go commands(w)
 	w.ShowAndRun()
+	last()
 	return 0
 }
 

@@ -68,7 +68,9 @@ func NewQuestion(w fyne.Window, o Options, c localapi.Consent) *Question {
 // Drawn tells the service that the person has the question on the screen.
 func (v *Question) Drawn() {
 	v.drawn = v.o.Now()
-	go v.call(func(ctx context.Context, c *localapi.Client) error { return c.Shown(ctx, v.q.Session) }, nil)
+	v.o.Go(func() {
+		v.call(func(ctx context.Context, c *localapi.Client) error { return c.Shown(ctx, v.q.Session) }, nil)
+	})
 }
 
 // Tick moves the countdown and makes Allow work. Silence is a no, which the service decides; the
@@ -99,7 +101,7 @@ func (v *Question) ask() {
 	if v.refresh.Swap(true) {
 		return
 	}
-	go func() {
+	v.o.Go(func() {
 		defer v.refresh.Store(false)
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
@@ -108,8 +110,8 @@ func (v *Question) ask() {
 		if err == nil {
 			q, err = c.Consent(ctx, v.q.Session)
 		}
-		fyne.Do(func() { v.told(q, err) })
-	}()
+		v.o.Do(func() { v.told(q, err) })
+	})
 }
 
 func (v *Question) told(q localapi.Consent, err error) {
@@ -143,7 +145,7 @@ func (v *Question) call(do func(context.Context, *localapi.Client) error, then f
 		v.o.Log.Warn("question", "session", v.q.Session, "err", err)
 	}
 	if then != nil {
-		fyne.Do(func() { then(err) })
+		v.o.Do(func() { then(err) })
 	}
 }
 
@@ -275,8 +277,9 @@ func (v *Question) yes() {
 	}
 	v.answered = true
 	v.allow.Disable()
-	go v.call(func(ctx context.Context, c *localapi.Client) error { return c.Allow(ctx, v.q.Session, a) }, func(err error) {
-		v.answer("allowed", err)
+	v.o.Go(func() {
+		v.call(func(ctx context.Context, c *localapi.Client) error { return c.Allow(ctx, v.q.Session, a) },
+			func(err error) { v.answer("allowed", err) })
 	})
 }
 
@@ -286,9 +289,11 @@ func (v *Question) no(reason string) {
 	}
 	v.answered = true
 	v.allow.Disable()
-	go v.call(func(ctx context.Context, c *localapi.Client) error {
-		return c.Refuse(ctx, v.q.Session, localapi.Refuse{Reason: reason})
-	}, func(err error) { v.answer("refused", err) })
+	v.o.Go(func() {
+		v.call(func(ctx context.Context, c *localapi.Client) error {
+			return c.Refuse(ctx, v.q.Session, localapi.Refuse{Reason: reason})
+		}, func(err error) { v.answer("refused", err) })
+	})
 }
 
 func (v *Question) answer(how string, err error) {
@@ -310,7 +315,7 @@ func (v *Question) refused(trouble string) {
 }
 
 func (v *Question) longer() {
-	go func() {
+	v.o.Go(func() {
 		var q localapi.Consent
 		v.call(func(ctx context.Context, c *localapi.Client) (err error) {
 			q, err = c.MoreTime(ctx, v.q.Session)
@@ -323,7 +328,7 @@ func (v *Question) longer() {
 			v.told(q, nil)
 			v.Tick()
 		})
-	}()
+	})
 }
 
 // Over shows how the question ended. The window closes by itself afterwards only where the person

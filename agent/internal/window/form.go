@@ -54,7 +54,11 @@ type Form struct {
 	timer   *time.Timer
 	gone    bool // the draft is removed or let go
 	sending bool
+	pending sync.WaitGroup // what the program must not end without
 }
+
+// Wait returns once the details are remembered; the program ends after it.
+func (v *Form) Wait() { v.pending.Wait() }
 
 // NewForm fills w with a form: the draft that a crash left, or an empty one with the remembered details.
 func NewForm(w fyne.Window, o Options) *Form {
@@ -148,7 +152,7 @@ func (v *Form) save(f content.Form) {
 	}
 	if err := v.draft.Save(f); err != nil {
 		v.o.Log.Warn("draft not saved", "err", err)
-		fyne.Do(func() { v.summary.set(v.o.Words.T("form.draft.off")) })
+		v.o.Do(func() { v.summary.set(v.o.Words.T("form.draft.off")) })
 	}
 }
 
@@ -440,11 +444,11 @@ func (v *Form) choose() {
 // shoot hides the window, takes the picture and asks what to cover.
 func (v *Form) shoot() {
 	v.w.Hide()
-	go func() {
+	v.o.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
 		img, err := v.o.Capture(ctx)
-		fyne.Do(func() {
+		v.o.Do(func() {
 			v.w.Show()
 			if err != nil {
 				v.fileTrouble.set(v.o.Words.T("form.error.shot", "Reason", err.Error()))
@@ -453,7 +457,7 @@ func (v *Form) shoot() {
 			}
 			v.cover(img)
 		})
-	}()
+	})
 }
 
 // paste attaches a picture from the clipboard; false: there is none.
@@ -551,15 +555,15 @@ func (v *Form) Submit() {
 	v.send.setText(v.o.Words.T("form.sending"))
 	v.send.Disable()
 	f, facts := v.f, v.facts
-	go func() {
+	v.o.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour) // large files
 		defer cancel()
 		filed, err := v.o.Service.Send(ctx, f, facts)
 		if err != nil {
 			v.o.Log.Warn("ticket not taken", "ticket", f.ID, "err", err)
 		}
-		fyne.Do(func() { v.done(f, filed, err) })
-	}()
+		v.o.Do(func() { v.done(f, filed, err) })
+	})
 }
 
 func (v *Form) done(f content.Form, filed localapi.Filed, err error) {
@@ -595,7 +599,9 @@ func (v *Form) taken(f content.Form) {
 	}
 	remember, d := f.Remember, keep.Details{Email: f.Email, Name: f.Name, Phone: f.Phone}
 	dir, log := v.o.Dir, v.o.Log
-	go func() { // a keyring may take its time
+	v.pending.Add(1)
+	v.o.Go(func() { // a keyring may take its time
+		defer v.pending.Done()
 		if remember {
 			if err := keep.Remember(dir, d); err != nil {
 				log.Warn("details not remembered", "err", err)
@@ -603,7 +609,7 @@ func (v *Form) taken(f content.Form) {
 		} else if err := keep.Forget(dir); err != nil {
 			log.Warn("details not forgotten", "err", err)
 		}
-	}()
+	})
 }
 
 // Show shows one of the three truths about f.

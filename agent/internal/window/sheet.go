@@ -29,12 +29,12 @@ func NewSheet(w fyne.Window, o Options, sh content.Sheet) *Sheet {
 func (s *Sheet) Reload() { s.reload("") }
 
 func (s *Sheet) reload(notice string) {
-	go func() {
+	s.o.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
 		sh := s.o.Service.Sheet(ctx, s.o.Words, s.kind)
-		fyne.Do(func() { s.show(sh, notice) })
-	}()
+		s.o.Do(func() { s.show(sh, notice) })
+	})
 }
 
 func (s *Sheet) act(a content.Action) {
@@ -60,7 +60,7 @@ func (s *Sheet) act(a content.Action) {
 		return
 	}
 	s.busy = true
-	go func() {
+	s.o.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
 		notice, err := s.o.Service.Do(ctx, s.o.Words, a)
@@ -68,8 +68,8 @@ func (s *Sheet) act(a content.Action) {
 			notice = content.Trouble(s.o.Words, err)
 		}
 		sh := s.o.Service.Sheet(ctx, s.o.Words, s.kind)
-		fyne.Do(func() { s.busy = false; s.show(sh, notice) })
-	}()
+		s.o.Do(func() { s.busy = false; s.show(sh, notice) })
+	})
 }
 
 func (s *Sheet) press(a content.Action, slim bool) *press {

@@ -36,6 +36,9 @@ type Options struct {
 	Picture func() ([]byte, error)                     // a PNG from the clipboard; nil: none here
 	Open    func(kind string)                          // another window
 	Browse  func(url string)
+
+	Go func(func()) // runs what waits for the service; default: a goroutine
+	Do func(func()) // runs what changes the window; default: fyne.Do
 }
 
 func (o *Options) defaults() {
@@ -44,6 +47,12 @@ func (o *Options) defaults() {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Go == nil {
+		o.Go = func(f func()) { go f() }
+	}
+	if o.Do == nil {
+		o.Do = fyne.Do
 	}
 	if o.Words == nil {
 		o.Words = catalogue.For("en")
