@@ -179,8 +179,13 @@ func (s *Server) device(c *call) error {
 	if err != nil && !errors.Is(err, desk.ErrDenied) {
 		return err
 	}
+	named(sessions, &d)
 	for _, se := range sessions {
-		v.History = append(v.History, c.sessionRow(se))
+		row := c.sessionRow(se)
+		if !c.actor.Staff() {
+			row.Href = "" // the console is not theirs
+		}
+		v.History = append(v.History, row)
 	}
 	var grants []access.Grant
 	if c.actor.Staff() {
@@ -204,10 +209,10 @@ func (s *Server) device(c *call) error {
 	fact("hostname", f.Hostname)
 	fact("arch", strings.TrimSpace(f.Arch+" "+times(f.CPUs)))
 	if f.MemoryMB > 0 {
-		fact("memory", c.size(f.MemoryMB<<20))
+		fact("memory", c.gigabytes(f.MemoryMB))
 	}
 	if f.DiskMB > 0 {
-		fact("disk", c.T("web.fact.free", "Size", c.size(f.DiskMB<<20), "Free", c.size(f.FreeMB<<20)))
+		fact("disk", c.T("web.fact.free", "Size", c.gigabytes(f.DiskMB), "Free", c.gigabytes(f.FreeMB)))
 	}
 	fact("network", strings.Join(f.Addresses, ", "))
 	v.Agent = []pair{{c.T("web.fact.version"), f.Agent}, {c.T("web.fact.enrolled"), c.date(d.EnrolledAt)}, {c.T("web.seen"), c.date(d.SeenAt)}}

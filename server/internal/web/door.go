@@ -126,7 +126,9 @@ func (s *Server) first(c *call) error {
 	if done {
 		return c.redirect("/sign-in")
 	}
-	return s.showFirst(c, http.StatusOK, firstView{Asks: true}, people.NewAccount{}, "", c.r.URL.Query().Get("token"), nil)
+	token := clip(c.r.URL.Query().Get("token"), 400)
+	asks := token == "" || s.o.People.CheckFirst(c.ctx, token) != nil
+	return s.showFirst(c, http.StatusOK, firstView{Asks: asks}, people.NewAccount{}, "", token, nil)
 }
 
 func (s *Server) showFirst(c *call, status int, v firstView, n people.NewAccount, organization, token string, problem error) error {

@@ -104,6 +104,9 @@ func (r reader) size(n int64) string {
 	return r.decimal(float64(n)/unit/unit/unit) + " GB"
 }
 
+// gigabytes is an amount of memory or disk as the systems themselves show it.
+func (r reader) gigabytes(mb int64) string { return r.decimal(float64(mb)/1024) + " GB" }
+
 func (r reader) decimal(f float64) string {
 	s := strconv.FormatFloat(f, 'f', 1, 64)
 	s = strings.TrimSuffix(s, ".0")

@@ -89,6 +89,20 @@ func (c *call) permission(s access.Session) string {
 	return c.T("web.perm.asked")
 }
 
+// named puts the full name of a device's signed-in user in the place of their OS user's name.
+func named(list []access.Session, d *device.Device) {
+	if d == nil {
+		return
+	}
+	for i := range list {
+		for _, u := range d.Facts.Users {
+			if list[i].Device == d.ID && u.Name == list[i].User {
+				list[i].User = userName(u)
+			}
+		}
+	}
+}
+
 func sessionsOfTicket(id ticket.ID) deskaccess.Filter {
 	return deskaccess.Filter{Ticket: id, Limit: 50}
 }
@@ -98,6 +112,9 @@ func (c *call) visits(list []access.Session) []visitView {
 	var out []visitView
 	for _, s := range list {
 		v := visitView{Href: "/sessions/" + string(s.ID), When: c.day(s.AskedAt) + " " + c.times(s), Text: s.Name + ", " + c.did(s)}
+		if s.State.Open() {
+			v.Text = s.Name + ", " + c.T("web.session.live")
+		}
 		if s.AllowedAt.IsZero() {
 			v.Text = s.Name + ", " + c.permission(s)
 		}
@@ -285,6 +302,7 @@ func (s *Server) session(c *call) error {
 	if err != nil {
 		return err
 	}
+	named(sessions, v.Device)
 	view.Thread = c.thread(v, sessions)
 	p := c.page("sessions", view.Number+" · "+se.DeviceName, view)
 	p.Theme = "dark" // so that the remote screen is the brightest thing

@@ -111,11 +111,12 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 				view.Then = append(view.Then, choice{Code: string(st), Word: c.T("word.status." + string(st))})
 			}
 		}
-		if sessions, err := s.o.Access.Sessions(c.ctx, c.actor, sessionsOfTicket(k.ID)); err == nil {
-			view.Visits = c.visits(sessions)
-		} else if !errors.Is(err, desk.ErrDenied) {
+		var err error
+		if sessions, err = s.o.Access.Sessions(c.ctx, c.actor, sessionsOfTicket(k.ID)); err != nil {
 			return err
 		}
+		named(sessions, v.Device)
+		view.Visits = c.visits(sessions)
 	} else {
 		view.Says = c.says(k).Text
 		view.NoWrite = c.T("web.closed.nowrite.requester", "Number", k.Number)

@@ -23,9 +23,9 @@ import (
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
-	"github.com/traybell/traybell/server/internal/relay"
 	"github.com/traybell/traybell/shared/api"
 	"github.com/traybell/traybell/shared/catalogue"
+	"github.com/traybell/traybell/shared/link"
 )
 
 // Options are what the portal works with.
@@ -34,11 +34,17 @@ type Options struct {
 	Devices   *deskdevice.Devices
 	Tickets   *deskticket.Tickets
 	Access    *deskaccess.Sessions
-	Relay     *relay.Relay
+	Relay     Channels
 	Bus       *bus.Bus
 	Logger    *slog.Logger
 	PublicURL string           // https://host[:port], for links that are copied
 	Now       func() time.Time // nil: the wall clock
+}
+
+// Channels opens channels to devices and drops their links; package relay is it.
+type Channels interface {
+	Open(ctx context.Context, device string, o link.Offer) (net.Conn, error)
+	Drop(device, code, text string)
 }
 
 // Bounds of what a browser may send.

@@ -1,0 +1,359 @@
+// Pictures renders every page of the portal to PNG, at desktop and phone width, light and dark, in four
+// languages, and runs axe-core on each. It starts a sample portal of its own and needs Chromium and built
+// assets (./task pictures does it all). It exits with 1 when axe has a finding or a page logs an error.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/traybell/traybell/server/internal/web"
+	"github.com/traybell/traybell/server/internal/web/pictures/sample"
+	"github.com/traybell/traybell/shared/catalogue"
+)
+
+type action = chromedp.Action[chromedp.Void]
+
+// shot is one page as somebody sees it.
+type shot struct {
+	name   string
+	path   string
+	as     string // address; empty: nobody is signed in
+	do     []action
+	before func() error
+	on     *sample.Portal // empty: the filled one
+}
+
+type sizes struct {
+	name          string
+	width, height int64
+	scale         float64
+	mobile        bool
+}
+
+var screens = []sizes{{"desktop", 1440, 900, 1, false}, {"phone", 390, 844, 2, true}}
+
+func main() {
+	out := flag.String("out", "pictures/portal", "folder for the pictures")
+	only := flag.String("only", "", "regular expression of the names of pages")
+	languages := flag.String("languages", strings.Join(catalogue.Languages, ","), "languages")
+	themes := flag.String("themes", "light,dark", "themes")
+	axe := flag.String("axe", "", "axe.min.js; default: the one in node_modules; - for none")
+	verbose := flag.Bool("v", false, "say each picture")
+	flag.Parse()
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Minute)
+	defer cancel()
+	found, err := run(ctx, *out, regexp.MustCompile(*only), strings.Split(*languages, ","), strings.Split(*themes, ","), *axe, *verbose)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pictures:", err)
+		os.Exit(1)
+	}
+	if found > 0 {
+		fmt.Fprintf(os.Stderr, "pictures: %d findings\n", found)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out string, only *regexp.Regexp, languages, themes []string, axePath string, verbose bool) (found int, err error) {
+	if !web.AssetsBuilt() {
+		return 0, errors.New("the portal's assets are not built; run ./task assets")
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return 0, err
+	}
+	axe := ""
+	if axePath != "-" {
+		b, err := readAxe(axePath)
+		if err != nil {
+			return 0, err
+		}
+		axe = string(b)
+	}
+	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	full, err := sample.New(ctx, quiet)
+	if err != nil {
+		return 0, err
+	}
+	defer full.Close()
+	f, err := full.Fill(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("fill the sample: %w", err)
+	}
+	empty, err := sample.New(ctx, quiet)
+	if err != nil {
+		return 0, err
+	}
+	defer empty.Close()
+
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.Flag("ignore-certificate-errors-spki-list", full.SPKI+","+empty.SPKI), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("font-render-hinting", "none"))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, stop := chromedp.NewExecAllocator(ctx, options...)
+	defer stop()
+
+	p := &painter{full: full, out: out, axe: axe, tokens: map[string]string{}, verbose: verbose}
+	for _, language := range languages {
+		if err := full.Speak(ctx, language); err != nil {
+			return 0, err
+		}
+		for _, theme := range themes {
+			tab, close := chromedp.NewContext(allocator)
+			for _, s := range shots(full, empty, f) {
+				if !only.MatchString(s.name) {
+					continue
+				}
+				if err := p.paint(tab, s, language, theme); err != nil {
+					close()
+					return 0, fmt.Errorf("%s in %s, %s: %w", s.name, language, theme, err)
+				}
+			}
+			close()
+		}
+	}
+	fmt.Printf("%d pictures in %s\n", p.pictures, out)
+	return p.findings, nil
+}
+
+func readAxe(path string) ([]byte, error) {
+	if path != "" {
+		return os.ReadFile(path)
+	}
+	for _, dir := range []string{".", "server/internal/web", "internal/web", ".."} {
+		if b, err := os.ReadFile(filepath.Join(dir, "node_modules/axe-core/axe.min.js")); err == nil {
+			return b, nil
+		}
+	}
+	return nil, errors.New("no axe-core found; run npm ci in server/internal/web")
+}
+
+func shots(full, empty *sample.Portal, f sample.Filled) []shot {
+	ticket := fmt.Sprintf("/tickets/%d", f.Ticket)
+	session := func(id string) string { return "/sessions/" + id }
+	state := func(s string) action {
+		return chromedp.WaitVisible(`#console[data-state="` + s + `"]`)
+	}
+	painted := until(`(() => { const c = document.querySelector('#screen canvas'); return !!c && c.width > 1000 && c.getContext('2d').getImageData(5, 5, 1, 1).data[2] > 100 })()`)
+	return []shot{
+		{name: "first-link", path: "/first", on: empty},
+		{name: "first", path: "/first#token=" + empty.FirstToken, on: empty, do: []action{chromedp.WaitVisible(`#organization`)}},
+		{name: "sign-in", path: "/sign-in"},
+		{name: "sign-in-wrong", path: "/sign-in", do: []action{chromedp.SendKeys(`#email`, sample.Lucia), chromedp.SendKeys(`#password`, "Wrong-2026\r"), chromedp.WaitVisible(`.tb-error`)}},
+		{name: "invitation", path: "/invitation"},
+		{name: "tickets", path: "/tickets", as: sample.Anna},
+		{name: "tickets-by-severity", path: "/tickets?sort=severity&dir=asc&status=waiting", as: sample.Anna},
+		{name: "tickets-nothing", path: "/tickets?q=unicorn", as: sample.Anna},
+		{name: "ticket", path: ticket, as: sample.Anna},
+		{name: "ticket-note", path: ticket, as: sample.Marco, do: []action{chromedp.Click(`#kind-note`), chromedp.SendKeys(`#text`, "Driver 7.9 on three PCs since last night.")}},
+		{name: "ticket-status", path: ticket, as: sample.Anna, do: []action{chromedp.Click(`.acts details summary`)}},
+		{name: "ticket-from-device", path: fmt.Sprintf("/tickets/%d", f.FromDevice), as: sample.Marco, do: []action{chromedp.Click(`.tb-sent summary`)}},
+		{name: "new-ticket", path: "/tickets/new", as: sample.Anna},
+		{name: "devices", path: "/devices", as: sample.Anna},
+		{name: "device", path: "/devices/" + f.Device, as: sample.Marco},
+		{name: "device-offline", path: "/devices/" + f.Offline, as: sample.Anna},
+		{name: "enrol", path: "/devices/enrol", as: sample.Anna},
+		{name: "enrol-key", path: "/devices/enrol", as: sample.Anna, do: []action{chromedp.Click(`main form .btn-primary`), chromedp.WaitVisible(`#line`)}},
+		{name: "sessions", path: "/sessions", as: sample.Anna},
+		{name: "session-asking", path: session(f.Asking), as: sample.Anna, before: func() error { return full.Remind(f.Asking) }, do: []action{state("asking"), chromedp.WaitVisible(`#notice-words`)}},
+		{name: "session-locked", path: session(f.Locked), as: sample.Anna, do: []action{state("waiting")}},
+		{name: "session-refused", path: session(f.Refused), as: sample.Marco, do: []action{state("refused")}},
+		{name: "session-ended", path: session(f.Ended), as: sample.Marco, do: []action{state("ended")}},
+		{name: "session-desktop", path: session(f.Connected), as: sample.Anna, do: []action{state("connected"), painted}},
+		{name: "session-terminal", path: session(f.Connected), as: sample.Anna, do: []action{state("connected"), chromedp.Click(`#tab-terminal`), until(`!!document.querySelector('#terminal .xterm-rows')?.innerText.includes('scheduler')`)}},
+		{name: "session-not-allowed", path: session(f.ViewOnly), as: sample.Marco, do: []action{state("connected"), chromedp.Click(`#tab-terminal`), state("waiting")}},
+		{name: "session-leave", path: session(f.Connected), as: sample.Anna, do: []action{state("connected"), painted, chromedp.Click(`#leave`), chromedp.WaitVisible(`#leaving`)}},
+		{name: "search", path: "/search?q=printer", as: sample.Anna},
+		{name: "search-empty", path: "/search", as: sample.Anna},
+		{name: "settings", path: "/settings", as: sample.Anna},
+		{name: "authenticator", path: "/settings", as: sample.Marco, do: []action{chromedp.Click(`#security button`), chromedp.WaitVisible(`.tb-qr`)}},
+		{name: "not-found", path: "/tickets/999999", as: sample.Anna},
+		{name: "requester-tickets", path: "/tickets", as: sample.Lucia},
+		{name: "requester-ticket", path: ticket, as: sample.Lucia},
+		{name: "requester-new", path: "/tickets/new", as: sample.Lucia},
+		{name: "requester-devices", path: "/devices", as: sample.Lucia},
+		{name: "requester-device", path: "/devices/" + f.Device, as: sample.Lucia},
+		{name: "requester-none", path: "/tickets?q=unicorn", as: sample.Otto},
+		{name: "requester-settings", path: "/settings", as: sample.Carla},
+	}
+}
+
+type painter struct {
+	full     *sample.Portal
+	out, axe string
+	tokens   map[string]string
+	verbose  bool
+	pictures int
+	findings int
+}
+
+// paint opens a page and takes it at each width.
+func (p *painter) paint(tab context.Context, s shot, language, theme string) error {
+	on := s.on
+	if on == nil {
+		on = p.full
+	}
+	if s.before != nil {
+		if err := s.before(); err != nil {
+			return err
+		}
+	}
+	cookies := []*network.CookieParam{{Name: "tz", Value: "Europe/Rome", URL: on.URL}, {Name: "language", Value: language, URL: on.URL, Secure: true}}
+	if s.as != "" {
+		if p.tokens[s.as] == "" {
+			token, err := on.Token(tab, s.as)
+			if err != nil {
+				return fmt.Errorf("sign in %s: %w", s.as, err)
+			}
+			p.tokens[s.as] = token
+		}
+		cookies = append(cookies, &network.CookieParam{Name: "__Host-traybell", Value: p.tokens[s.as], URL: on.URL, Path: "/", Secure: true, HTTPOnly: true, SameSite: network.CookieSameSiteLax})
+	}
+	ctx, cancel := chromedp.NewContext(tab)
+	defer cancel()
+	ctx, stop := context.WithTimeout(ctx, 40*time.Second)
+	defer stop()
+	var mu sync.Mutex
+	var said []string
+	err := chromedp.Listen(ctx, func(e any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch e := e.(type) {
+		case *log.EventEntryAdded:
+			// what the page asked for and was refused shows as an error here, the refusals we provoke too
+			if e.Entry.Level == "error" && !strings.Contains(e.Entry.Text, "404") && !strings.Contains(e.Entry.Text, "422") {
+				said = append(said, e.Entry.Text)
+			}
+		case *runtime.EventExceptionThrown:
+			said = append(said, fmt.Sprint(e.ExceptionDetails.Text, " ", e.ExceptionDetails.URL, ":", e.ExceptionDetails.LineNumber))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	media := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}
+	for i, size := range screens {
+		if i > 0 && len(s.do) == 0 { // the page as it stands, narrower
+			if err := chromedp.Do(ctx, metrics(size, size.height)); err != nil {
+				return err
+			}
+		} else {
+			actions := []action{
+				call(log.Enable, cdp.Empty{}), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: media}),
+				call(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Rome"}), call(network.ClearBrowserCookies, cdp.Empty{}), call(network.SetCookies, network.SetCookiesParams{Cookies: cookies}),
+				metrics(size, size.height), chromedp.Navigate("about:blank"), chromedp.Navigate(on.URL + s.path),
+			}
+			if err := chromedp.Do(ctx, append(actions, s.do...)...); err != nil {
+				return fmt.Errorf("%w %v", err, said)
+			}
+		}
+		if err := p.take(ctx, s, language, theme, size); err != nil {
+			return err
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, t := range said {
+		p.findings++
+		fmt.Printf("%s-%s-%s: the browser says: %s\n", s.name, language, theme, t)
+	}
+	return nil
+}
+
+func metrics(s sizes, height int64) action {
+	return call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: s.width, Height: height, DeviceScaleFactor: s.scale, Mobile: s.mobile})
+}
+
+// call is a command of the browser's protocol as a step.
+func call[P any](cmd cdp.Command[P, cdp.Empty], params P) action {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, cmd, params)
+		return err
+	})
+}
+
+// until waits for an expression to be true.
+func until(expression string) action {
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Poll[bool](expression)(ctx, t)
+		return chromedp.Void{}, err
+	}
+}
+
+// take makes the picture as high as the page, up to a bound, and looks for what axe finds and for text that
+// runs out of the page.
+func (p *painter) take(ctx context.Context, s shot, language, theme string, size sizes) error {
+	settle := chromedp.Evaluate[bool](`document.fonts.ready.then(() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(true)))))`, chromedp.EvalAwaitPromise)
+	if _, err := chromedp.Run(ctx, settle); err != nil {
+		return err
+	}
+	extent, err := chromedp.Run(ctx, chromedp.Evaluate[[]int64](`[document.documentElement.scrollWidth, document.documentElement.scrollHeight]`))
+	if err != nil {
+		return err
+	}
+	if extent[0] > size.width {
+		p.findings++
+		fmt.Printf("%s-%s-%s-%s: the page is %d wide\n", s.name, language, theme, size.name, extent[0])
+	}
+	if high := min(max(extent[1], size.height), 2600); high != size.height {
+		if err := chromedp.Do(ctx, metrics(size, high)); err != nil {
+			return err
+		}
+		if _, err := chromedp.Run(ctx, settle); err != nil {
+			return err
+		}
+	}
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s-%s-%s-%s.png", s.name, size.name, theme, language)
+	if err := os.WriteFile(filepath.Join(p.out, name), png, 0o644); err != nil {
+		return err
+	}
+	p.pictures++
+	if p.verbose {
+		fmt.Println(name)
+	}
+	if p.axe == "" {
+		return nil
+	}
+	if err := chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](p.axe+"; undefined")); err != nil {
+		return fmt.Errorf("load axe: %w", err)
+	}
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[string](`axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(r => JSON.stringify(r.violations.map(v => ({id: v.id, help: v.help, nodes: v.nodes.map(n => n.html.slice(0, 200) + ' ' + n.failureSummary)}))))`, chromedp.EvalAwaitPromise))
+	if err != nil {
+		return fmt.Errorf("axe: %w", err)
+	}
+	var list []struct {
+		ID, Help string
+		Nodes    []string
+	}
+	if err := json.Unmarshal([]byte(found), &list); err != nil {
+		return err
+	}
+	for _, v := range list {
+		p.findings++
+		fmt.Printf("%s: %s (%s)\n", name, v.Help, v.ID)
+		for _, n := range v.Nodes[:min(3, len(v.Nodes))] {
+			fmt.Println("    ", strings.Join(strings.Fields(n), " "))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package sample
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/traybell/traybell/server/internal/access"
+	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/desk"
+	"github.com/traybell/traybell/server/internal/desk/people"
+	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
+	"github.com/traybell/traybell/server/internal/device"
+	"github.com/traybell/traybell/server/internal/ticket"
+	"github.com/traybell/traybell/shared/api"
+	"github.com/traybell/traybell/shared/grant"
+	"github.com/traybell/traybell/shared/link"
+)
+
+// The people of the sample, by their address.
+const (
+	Anna  = "a.bianchi@rossi-it.example"  // administrator
+	Marco = "m.conti@rossi-it.example"    // technician
+	Lucia = "l.rossi@studioverdi.example" // requester
+	Carla = "c.neri@studioverdi.example"  // responsible person
+	Otto  = "o.weber@weber-bau.example"   // requester of another customer
+)
+
+// Filled names what a sample holds.
+type Filled struct {
+	Ticket     int64 // with a long thread
+	FromDevice int64 // filed in the tray, with what was sent with it
+	Foreign    int64 // of another customer
+	Device     string
+	Offline    string
+	Asking     string // sessions, by what they show
+	Locked     string
+	Nobody     string
+	Refused    string
+	Ended      string
+	Connected  string
+	ViewOnly   string
+}
+
+// Fill makes people, devices, tickets and visits.
+func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
+	must := func(e error) {
+		if e != nil && err == nil {
+			_, _, at, _ := runtime.Caller(1)
+			err = fmt.Errorf("line %d: %w", at, e)
+		}
+	}
+	p.clock.ago(20 * 24 * time.Hour)
+	in, err := p.People.FirstAdministrator(ctx, p.FirstToken, "Rossi IT", people.NewAccount{Email: Anna, Name: "Anna Bianchi", Password: Password, Language: "en", Address: "192.0.2.7", UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/147.0"})
+	if err != nil {
+		return f, err
+	}
+	anna := desk.Of(in.Account, desk.ViaPortal, "192.0.2.7")
+	make := func(email, name, organization string, r account.Role) desk.Actor {
+		a, e := p.account(ctx, anna, email, name, organization, r)
+		must(e)
+		return a
+	}
+	marco := make(Marco, "Marco Conti", "", account.Technician)
+	lucia := make(Lucia, "Lucia Rossi", "Studio Verdi", account.Requester)
+	make(Carla, "Carla Neri", "Studio Verdi", account.Responsible)
+	make(Otto, "Otto Weber-Hoffmannstein", "Weber Bau und Ingenieurgesellschaft", account.Requester)
+
+	can := []string{"desktop", "control", "terminal"}
+	brings := func(organization, name, os, user, display, state string, online bool) *seat {
+		facts := link.Facts{Hostname: name, OS: "linux", OSName: os, Arch: "amd64", Agent: "0.1.0", CPUs: 8, MemoryMB: 15_900, DiskMB: 476_000, FreeMB: 181_000, Addresses: []string{"192.168.20.114"}, Can: can}
+		if user != "" {
+			facts.Users = []link.User{{ID: "1000", Name: user, Display: display, State: state, Desktop: "x11"}}
+		}
+		if state == "locked" || user == "" {
+			facts.Can, facts.Cannot = []string{"terminal"}, []string{"no_desktop"}
+		}
+		s, e := p.enrol(ctx, anna, organization, facts, online)
+		must(e)
+		return s
+	}
+	pc := brings("Studio Verdi", "PC-114", "Debian GNU/Linux 12", "lucia", "Lucia Rossi", "active", true)
+	locked := brings("Studio Verdi", "PC-108", "Windows 11 Pro 24H2", "dferri", "Davide Ferri", "active", true)
+	server := brings("Studio Verdi", "SRV-DOCS", "Debian GNU/Linux 12", "", "", "", true)
+	away := brings("Weber Bau und Ingenieurgesellschaft", "NB-WEBER-BAULEITUNG-02", "Ubuntu 26.04 LTS", "otto", "Otto Weber-Hoffmannstein", "active", false)
+	other := brings("Weber Bau und Ingenieurgesellschaft", "WS-CAD-1", "Fedora Linux 43", "greta", "Greta Weber", "active", true)
+	if err != nil {
+		return f, err
+	}
+	f.Device, f.Offline = string(pc.id), string(away.id)
+	_ = server
+
+	files := func(ago time.Duration, s *seat, email, name, title, text string, sev api.Severity) ticket.ID {
+		p.clock.ago(ago)
+		t := api.DeviceTicket{ID: api.NewID(p.clock.now()), Title: title, Text: text, Severity: sev, Email: email, Name: name, Phone: "051 765 4321", OSUser: s.user().Name, OSUserID: "1000", Language: "en", MadeAt: p.clock.now().UnixMicro()}
+		t.Facts = []api.Fact{{Name: "Computer", Value: s.facts.Hostname}, {Name: "System", Value: s.facts.OSName}, {Name: "Printer", Value: "HP-2F: 4 jobs waiting"}, {Name: "Network", Value: "192.168.20.114, wired"}}
+		_, e := p.Tickets.FileFromDevice(ctx, s.id, t)
+		must(e)
+		return ticket.ID(t.ID)
+	}
+	writes := func(ago time.Duration, a desk.Actor, s *seat, title, text string, sev api.Severity) ticket.ID {
+		p.clock.ago(ago)
+		k, e := p.Tickets.Create(ctx, a, deskticket.Draft{Title: title, Text: text, Severity: sev, Device: s.id})
+		must(e)
+		return k.ID
+	}
+	moves := func(ago time.Duration, a desk.Actor, id ticket.ID, to ticket.Status, reason string) {
+		p.clock.ago(ago)
+		must(p.Tickets.ChangeStatus(ctx, a, id, to, reason))
+	}
+	says := func(ago time.Duration, a desk.Actor, id ticket.ID, text string) {
+		p.clock.ago(ago)
+		_, e := p.Tickets.Answer(ctx, a, id, text)
+		must(e)
+	}
+	takes := func(ago time.Duration, a desk.Actor, id ticket.ID) {
+		p.clock.ago(ago)
+		must(p.Tickets.Take(ctx, a, id))
+	}
+	const day, hour, minute = 24 * time.Hour, time.Hour, time.Minute
+
+	old := files(13*day, pc, Lucia, "Lucia Rossi", "HP-2F prints with a grey shadow", "Since Monday.", api.Low)
+	takes(13*day-hour, marco, old)
+	p.clock.ago(13*day - 2*hour)
+	pc.expect(link.AskAllowed, "")
+	past, e := p.Access.Ask(ctx, marco, pc.id, old, []grant.Scope{grant.View, grant.Control, grant.Terminal})
+	must(e)
+	p.opened(ctx, marco, past.ID, must)
+	p.clock.ago(13*day - 2*hour - 19*minute)
+	must(p.Access.Leave(ctx, marco, past.ID, access.Solved))
+	f.Ended = string(past.ID)
+	moves(13*day-3*hour, marco, old, ticket.Closed, "")
+
+	outlook := writes(6*day, lucia, pc, "Outlook asks for the password again and again", "", api.Medium)
+	takes(6*day-hour, anna, outlook)
+	moves(5*day, anna, outlook, ticket.Resolved, "")
+	fuser := writes(5*day, lucia, pc, "Replace the fuser unit in HP-2F", "The spare part is ordered.", api.Low)
+	takes(5*day-hour, marco, fuser)
+	moves(4*day, marco, fuser, ticket.Paused, "3 December, spare part")
+	signature := files(4*day, locked, "d.ferri@studioverdi.example", "Davide Ferri", "Digital signature has expired on the tax portal", "", api.High)
+	takes(4*day-hour, marco, signature)
+	moves(3*day, marco, signature, ticket.Waiting, "")
+	folder := writes(26*hour, lucia, pc, "Access to the folder Accounting for D. Ferri", "He needs it from Monday on.", api.Low)
+	takes(25*hour, anna, folder)
+	moves(25*hour, anna, folder, ticket.Waiting, "")
+	files(3*hour, other, "g.weber@weber-bau.example", "Greta Weber", "Everything is encrypted: file names end in .lockd and a note asks for money on every drive of the server", "We have pulled the network cable.", api.Critical)
+	foreign := files(2*hour, away, Otto, "Otto Weber-Hoffmannstein", "CAD licence server can't be reached", "", api.High)
+	mouse := p.withFile(ctx, 90*minute, pc, must)
+	writes(80*minute, lucia, pc, "Second monitor for the reception", "", api.Low)
+
+	printer := writes(58*minute, lucia, pc, "Printer on the 2nd floor prints blank pages", "Since this morning every page comes out white, from Word and from the browser. The printer shows no error. I switched it off and on once.", api.Medium)
+	_, e = p.Tickets.Attach(ctx, lucia, printer, "blank-page.png", "image/png", strings.NewReader("\x89PNG\r\n\x1a\n"+strings.Repeat("blank page ", 21_800)))
+	must(e)
+	says(44*minute, anna, printer, "Thank you, Lucia. Please print the printer’s own test page: Settings › Reports › Print quality. If that one is white too, the fault is in the printer and not in your computer.\n\nYou can leave everything as it is and answer here.")
+	takes(44*minute, anna, printer)
+	p.clock.ago(38 * minute)
+	_, e = p.Tickets.Note(ctx, marco, printer, "HP-2F had the same on 3 November: the fuser was near its end, the spare part comes on 3 December. Before that, check the driver: it was replaced last night on three PCs.")
+	must(e)
+	says(30*minute, lucia, printer, "The test page is fine, with all colours. So it is the computer? I am at my desk until half past five and you may connect.")
+	p.clock.ago(0)
+	v, e := p.Tickets.Get(ctx, anna, printer)
+	must(e)
+	f.Ticket = v.Ticket.Number
+	v, e = p.Tickets.Get(ctx, anna, mouse)
+	must(e)
+	f.FromDevice = v.Ticket.Number
+	v, e = p.Tickets.Get(ctx, anna, foreign)
+	must(e)
+	f.Foreign = v.Ticket.Number
+	if err != nil {
+		return f, err
+	}
+
+	asks := func(s *seat, who desk.Actor, id ticket.ID, state, why string, scopes ...grant.Scope) string {
+		s.expect(state, why)
+		se, e := p.Access.Ask(ctx, who, s.id, id, scopes)
+		if e != nil {
+			must(fmt.Errorf("ask: %w", e))
+		}
+		return string(se.ID)
+	}
+	f.Refused = asks(pc, marco, printer, link.AskRefused, "no")
+	f.Locked = asks(locked, anna, signature, link.AskLocked, "")
+	f.Nobody = asks(server, anna, "", link.AskNobody, "", grant.Terminal)
+	f.Asking = asks(other, anna, "", link.AskShown, "")
+	f.ViewOnly = asks(locked, marco, signature, link.AskAllowed, "", grant.View)
+	f.Connected = asks(pc, anna, printer, link.AskAllowed, "", grant.View, grant.Control, grant.Terminal)
+	return f, err
+}
+
+// opened notes that both kinds of channel carried bytes.
+func (p *Portal) opened(ctx context.Context, a desk.Actor, id access.SessionID, must func(error)) {
+	for _, k := range []grant.Kind{grant.KindDesktop, grant.KindTerminal} {
+		o, err := p.Access.Authorise(ctx, a, id, k, k == grant.KindDesktop)
+		if err != nil {
+			must(err)
+			return
+		}
+		s, err := p.Access.Session(ctx, a, id)
+		must(err)
+		must(p.tell(ctx, s.Device, link.TypeChannelUp, link.ChannelUp{Channel: o.Channel}))
+	}
+}
+
+// withFile files a ticket with a picture that has arrived and a file that has not.
+func (p *Portal) withFile(ctx context.Context, ago time.Duration, s *seat, must func(error)) ticket.ID {
+	p.clock.ago(ago)
+	png := "\x89PNG\r\n\x1a\n" + strings.Repeat("blank page ", 21_800)
+	sum, log := sha256.Sum256([]byte(png)), sha256.Sum256([]byte("later"))
+	t := api.DeviceTicket{
+		ID: api.NewID(p.clock.now()), Title: "The wireless mouse loses its connection", Text: "Mostly in the afternoon, when the sun shines on the desk.",
+		Severity: api.Low, Email: Lucia, Name: "Lucia Rossi", Phone: "051 765 4321", OSUser: "lucia", OSUserID: "1000", Language: "en", MadeAt: p.clock.now().UnixMicro(),
+		Facts: []api.Fact{{Name: "Computer", Value: "PC-114"}, {Name: "System", Value: "Debian GNU/Linux 12"}, {Name: "Printer", Value: "HP-2F: error, 4 jobs waiting"}, {Name: "Network", Value: "192.168.20.114, wired"}},
+		Files: []api.TicketFile{{Index: 0, Name: "mouse.png", Type: "image/png", Size: int64(len(png)), SHA256: sum[:]}, {Index: 1, Name: "drivers.log", Type: "text/plain", Size: 5, SHA256: log[:]}},
+	}
+	_, err := p.Tickets.FileFromDevice(ctx, s.id, t)
+	must(err)
+	must(p.Tickets.PutDeviceFile(ctx, s.id, ticket.ID(t.ID), 0, strings.NewReader(png)))
+	return ticket.ID(t.ID)
+}
+
+// End lets the person at a device end the running visit.
+func (p *Portal) End(id string) error {
+	p.mu.Lock()
+	s := p.seats[device.ID(id)]
+	p.mu.Unlock()
+	if s == nil {
+		return errors.New("no such device")
+	}
+	if err := s.report("ended", "person"); err != nil {
+		return err
+	}
+	s.end()
+	return nil
+}
+
+// Remind makes the device say again that the question of Filled.Asking is on the screen.
+func (p *Portal) Remind(session string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.seats {
+		s.mu.Lock()
+		mine := s.asked.Session == session
+		s.mu.Unlock()
+		if mine {
+			return s.answer(link.AskState{State: link.AskShown})
+		}
+	}
+	return errors.New("no such question")
+}
