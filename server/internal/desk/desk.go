@@ -102,6 +102,7 @@ type Change struct {
 	Actor Actor
 	Now   time.Time
 	hints []bus.Hint
+	ids   int
 }
 
 // Change runs f in a transaction for a and publishes f's hints once it is on the disk. f may run more than
@@ -128,8 +129,14 @@ func (o Options) Change(ctx context.Context, a Actor, f func(*Change) error) err
 	return nil
 }
 
-// NewID makes an id for something that is created in this change.
-func (c *Change) NewID() string { return api.NewID(c.Now) }
+// NewID makes an id for something that is created in this change. Ids of one change sort in the order in which
+// they were made: the twelve bits behind the time count them (RFC 9562 §6.2, method 1).
+func (c *Change) NewID() string {
+	id := api.NewID(c.Now)
+	n := c.ids & 0xfff
+	c.ids++
+	return fmt.Sprintf("%s%03x%s", id[:15], n, id[18:])
+}
 
 // Record writes an audit row: action is "noun.verb-in-the-past", object "noun:id" with the name under which
 // people know it, detail anything that explains the change (never a secret, never content).

@@ -34,6 +34,13 @@ type sqliteEngine struct {
 	requests           chan *request
 	quit, done         chan struct{}
 	log                *slog.Logger
+	words              []document // that the present group will add to the search index; the writer's own
+}
+
+// document is a ticket's words.
+type document struct {
+	number           int64
+	public, internal string
 }
 
 type request struct {
@@ -91,7 +98,7 @@ func openSQLite(ctx context.Context, o Options) (_ engine, err error) {
 	path := filepath.Join(o.Data, "traybell.db")
 	// busy_timeout comes first: the others may have to wait for a lock.
 	dsn := func(pragmas ...string) string {
-		q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}, pragmas...)}
+		q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "temp_store(MEMORY)"}, pragmas...)}
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 	}
 	e := &sqliteEngine{
@@ -230,6 +237,7 @@ func (e *sqliteEngine) group(r *request) {
 		}
 	}()
 	start := time.Now()
+	e.words = e.words[:0]
 	if _, err := e.writer.ExecContext(bg, "begin immediate"); err != nil {
 		members = append(members, r)
 		lost(fail(err))
@@ -250,9 +258,28 @@ func (e *sqliteEngine) group(r *request) {
 		}
 		r = next
 	}
+	if err := e.flush(); err != nil {
+		lost(err)
+		return
+	}
 	if _, err := e.writer.ExecContext(bg, "commit"); err != nil {
 		lost(fail(err))
 	}
+}
+
+// flush adds the words of a group to the index, once for all members: FTS5 writes its segments at the end
+// of every savepoint it was touched in, which costs as much as a ticket itself.
+func (e *sqliteEngine) flush() error {
+	t := Tx{ctx: context.Background(), q: e.writer, e: e}
+	for _, d := range e.words {
+		if _, err := t.exec(sqliteUnindex, d.number); err != nil {
+			return err
+		}
+		if _, err := t.exec(sqliteIndex, d.number, d.public, d.internal); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // member runs one request inside a savepoint. Its own error stays with it; the returned one means
@@ -262,11 +289,13 @@ func (e *sqliteEngine) member(r *request) error {
 	if _, err := e.writer.ExecContext(bg, "savepoint member"); err != nil {
 		return fail(err)
 	}
+	words := len(e.words)
 	func() {
 		defer func() { r.panics = recover() }()
 		r.err = r.f(Tx{ctx: bg, q: e.writer, e: e})
 	}()
 	if r.err != nil || r.panics != nil {
+		e.words = e.words[:words]
 		if _, err := e.writer.ExecContext(bg, "rollback to member"); err != nil {
 			// SQLite rolls everything back by itself when the disk is full or fails.
 			if errors.Is(r.err, ErrUnavailable) {
@@ -315,12 +344,9 @@ const (
 
 func (e *sqliteEngine) nextNumber(t Tx) (int64, error) { return one(t, scanInt, sqliteNumber) }
 
-func (e *sqliteEngine) index(t Tx, number int64, public, internal string) error {
-	if _, err := t.exec(sqliteUnindex, number); err != nil {
-		return err
-	}
-	_, err := t.exec(sqliteIndex, number, public, internal)
-	return err
+func (e *sqliteEngine) index(_ Tx, number int64, public, internal string) error {
+	e.words = append(e.words, document{number, public, internal})
+	return nil
 }
 
 func (e *sqliteEngine) match(w *where, words []string, internal bool) {
