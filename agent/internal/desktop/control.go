@@ -76,6 +76,8 @@ func (d *Desktop) pointer(v *viewer, p rfb.PointerEvent) error {
 	}
 	size := d.disp.Size()
 	at := image.Pt(max(0, min(p.X, size.X-1)), max(0, min(p.Y, size.Y-1)))
+	v.placed.Store(int64(at.X)<<32 | int64(at.Y))
+	v.placedAt.Store(time.Now().UnixNano())
 	if err := in.Move(at.X, at.Y); err != nil {
 		return err
 	}

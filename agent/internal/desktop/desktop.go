@@ -42,6 +42,7 @@ type Desktop struct {
 	viewers atomic.Pointer[[]*viewer] // replaced under mu, so that waking them takes no lock
 	changed atomic.Bool               // the picture changed since the last grab
 	pointed atomic.Bool               // the pointer's shape changed
+	moved   atomic.Bool               // the pointer moved
 
 	mu        sync.Mutex // the screen: calls of disp except Wait and Input, and all below
 	frame     *encode.Frame
@@ -49,6 +50,8 @@ type Desktop struct {
 	paused    bool
 	cursor    rfb.Cursor
 	cursorGen int
+	at        image.Point // of the pointer
+	unwatch   func()      // ends watching the pointer, which is done while there are viewers
 	failed    error
 
 	inMu   sync.Mutex // injection; taken after mu where both are
@@ -158,6 +161,19 @@ func (d *Desktop) join(conn net.Conn) (*viewer, error) {
 	}
 	all := append([]*viewer{v}, *d.viewers.Load()...)
 	d.viewers.Store(&all)
+	if d.unwatch == nil {
+		d.moved.Store(true)
+		stop, err := d.disp.WatchPointer(func() {
+			if !d.moved.Swap(true) {
+				d.wake()
+			}
+		})
+		if err != nil { // viewers then don't see where the user points
+			d.log.Info("pointer can't be watched", "err", err)
+			stop = func() {}
+		}
+		d.unwatch = stop
+	}
 	return v, nil
 }
 
@@ -170,11 +186,22 @@ func (d *Desktop) leave(v *viewer) {
 		}
 	}
 	d.viewers.Store(&rest)
+	if len(rest) == 0 {
+		d.stopWatching()
+	}
 	d.mu.Unlock()
 	d.inMu.Lock()
 	defer d.inMu.Unlock()
 	if err := d.letGo(v); err != nil {
 		d.log.Warn("release keys of viewer", "err", err)
+	}
+}
+
+// stopWatching ends watching the pointer. The caller holds mu.
+func (d *Desktop) stopWatching() {
+	if d.unwatch != nil {
+		d.unwatch()
+		d.unwatch = nil
 	}
 }
 
@@ -203,10 +230,18 @@ func (d *Desktop) refresh() error {
 		c, err := d.disp.Cursor()
 		if err != nil {
 			d.log.Debug("read cursor", "err", err) // the last shape stays
-			return nil
+		} else {
+			d.cursor = c
+			d.cursorGen++
 		}
-		d.cursor = c
-		d.cursorGen++
+	}
+	if d.moved.Swap(false) {
+		at, err := d.disp.Pointer()
+		if err != nil {
+			d.failed = fmt.Errorf("show the screen: %w", err)
+			return d.failed
+		}
+		d.at = at
 	}
 	return nil
 }
@@ -284,6 +319,7 @@ func (d *Desktop) Close() error {
 		v.conn.Close()
 	}
 	d.inMu.Unlock()
+	d.stopWatching()
 	d.mu.Unlock()
 	d.wake()
 	err := d.disp.Close()

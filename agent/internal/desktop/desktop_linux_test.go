@@ -681,17 +681,48 @@ func TestCursorIsTold(t *testing.T) {
 		viewers = append(viewers, v)
 		v.Until(soon, "a first cursor", func() bool { return v.Cursor() != nil })
 	}
-	font, _ := xproto.NewFontId(a.X)
-	name := "cursor"
-	xproto.OpenFont(a.X, font, uint16(len(name)), name)
-	c, _ := xproto.NewCursorId(a.X)
-	xproto.CreateGlyphCursor(a.X, c, font, font, 52, 53, 0, 0, 0, 0xffff, 0xffff, 0xffff)
 	first := *viewers[0].Cursor()
-	xproto.ChangeWindowAttributes(a.X, w, xproto.CwCursor, []uint32{uint32(c)})
+	a.Cursor(w, 52)
 	a.Point(300, 200)
 	a.Sync()
 	for _, v := range viewers {
 		v.Until(soon, "the new cursor", func() bool { c := v.Cursor(); return c.W != first.W || c.HotX != first.HotX || c.H != first.H })
+	}
+}
+
+func TestUsersPointerIsInThePicture(t *testing.T) {
+	display := x11test.Start(t, "640x480x24")
+	a := x11test.Connect(t, display)
+	w := a.Window(image.Rect(0, 0, 640, 480), 0x3366ff)
+	a.Cursor(w, 132) // black and white
+	a.Point(100, 100)
+	a.Sync()
+	d := open(t, Options{Display: display})
+	v, _ := serve(t, d, rfbtest.RGBX, rfbtest.NoVNC)
+	near := func(v *rfbtest.Viewer, x, y int) bool {
+		for dy := -20; dy <= 20; dy++ {
+			for dx := -20; dx <= 20; dx++ {
+				if p := v.Pixel(x+dx, y+dy); p == 0 || p == 0xffffff {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	v.Until(soon, "the pointer where the user left it", func() bool { return near(v, 100, 100) })
+	a.Point(300, 200)
+	a.Sync()
+	v.Until(soon, "the pointer where the user moved it", func() bool { return near(v, 300, 200) && !near(v, 100, 100) })
+	v.Pointer(400, 300, 0) // the viewer's own moves are drawn by the viewer
+	exact(t, a, v)
+	other, _ := serve(t, d, rfbtest.RGBX, rfbtest.NoVNC)
+	other.Until(soon, "the first viewer's pointer in the second's picture", func() bool { return near(other, 400, 300) })
+	plainViewer, _ := serve(t, d, rfbtest.RGBX, []int32{rfb.EncTight})
+	plainViewer.Until(soon, "the pointer for a viewer that draws none", func() bool { return near(plainViewer, 400, 300) })
+	a.Point(500, 100)
+	a.Sync()
+	for _, v := range []*rfbtest.Viewer{v, other, plainViewer} {
+		v.Until(soon, "the pointer where the user moved it again", func() bool { return near(v, 500, 100) && !near(v, 400, 300) })
 	}
 }
 

@@ -26,6 +26,13 @@ type display interface {
 	// Cursor is the pointer's present shape.
 	Cursor() (rfb.Cursor, error)
 
+	// Pointer is where the pointer is.
+	Pointer() (image.Point, error)
+
+	// WatchPointer calls moved whenever the pointer moves, whoever moves it,
+	// until the returned function is called.
+	WatchPointer(moved func()) (stop func(), err error)
+
 	// Size is the screen's present size.
 	Size() image.Point
 

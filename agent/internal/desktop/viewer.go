@@ -28,6 +28,8 @@ type viewer struct {
 	hands hands         // guarded by d.inMu
 	input atomic.Int64  // Unix nanoseconds of the last key or button
 
+	placed, placedAt atomic.Int64 // where the viewer itself put the pointer, x<<32|y, and when
+
 	mu    sync.Mutex // what the viewer said
 	wish  wish
 	flow  flow
@@ -49,7 +51,7 @@ type viewer struct {
 	credit    int       // bytes that refinement may take while the screen is busy
 	blank     bool
 	cursorGen int
-	named     bool
+	drawn     drawn
 	scroller  encode.Scroller
 	encoders  []*encode.Encoder
 	zrle      encode.ZRLE
@@ -95,6 +97,7 @@ var jpegQuality = [10]int{15, 29, 41, 42, 62, 77, 79, 86, 92, 95}
 
 func newViewer(d *Desktop, conn net.Conn, size image.Point) *viewer {
 	v := &viewer{d: d, conn: conn, woken: make(chan struct{}, 1), windows: map[uint32]image.Rectangle{}}
+	v.placed.Store(-1)
 	v.wish = wish{format: rfb.Native, enc: map[int32]bool{}, level: 1}
 	v.size(size.X, size.Y)
 	for range min(4, runtime.GOMAXPROCS(0)) {
@@ -108,6 +111,7 @@ func (v *viewer) size(w, h int) {
 	v.dirty, v.force, v.lossy = encode.NewTiles(w, h), encode.NewTiles(w, h), encode.NewTiles(w, h)
 	v.lossyAt = make([]time.Time, v.lossy.Cols*v.lossy.Rows)
 	v.blank = false
+	v.drawn = drawn{}
 	v.scroller = encode.Scroller{}
 }
 
@@ -294,6 +298,7 @@ type draft struct {
 	moves    []encode.Move
 	boxes    []image.Rectangle // of ref
 	lossless bool
+	again    time.Duration // when the pointer may be drawn at its new place
 }
 
 // step sends what can be sent now. It returns after what time it wants to be
@@ -324,6 +329,11 @@ func (v *viewer) step(now time.Time) (time.Duration, error) {
 	if len(dr.boxes) == 0 && len(dr.moves) == 0 && !dr.blank {
 		dr.boxes, wait = v.refine(now)
 		dr.lossless = true
+		if dr.again > 0 && (wait == 0 || dr.again < wait) {
+			wait = dr.again
+		}
+	} else if dr.again > 0 {
+		wait = dr.again
 	} else if !v.lossy.Empty() {
 		wait = stillFor
 	}
@@ -364,6 +374,7 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 		v.scroller.Forget(v.ref.Bounds())
 		v.lossy.Clear()
 		v.blank = true
+		v.drawn = drawn{}
 		dr.blank = true
 		return dr, true, nil
 	}
@@ -390,6 +401,10 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 	if v.cursorGen != d.cursorGen {
 		v.cursorGen = d.cursorGen
 		dr.cursor = &d.cursor
+	}
+	var restore func()
+	if restore, dr.again = v.drawPointer(now, w, cur); restore != nil {
+		defer restore()
 	}
 	v.moves = v.moves[:0]
 	var hints []encode.Move

@@ -23,6 +23,7 @@ import (
 // xDisplay is an X11 screen. Wait runs on its own goroutine; everything else is
 // called by one goroutine at a time.
 type xDisplay struct {
+	o      Options
 	x      *xgb.Conn
 	root   xproto.Window
 	damage damage.Damage
@@ -48,7 +49,7 @@ func openDisplay(o Options) (display, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &xDisplay{x: x, local: x11.Local(name), windows: map[xproto.Window]image.Rectangle{}}
+	d := &xDisplay{o: o, x: x, local: x11.Local(name), windows: map[xproto.Window]image.Rectangle{}}
 	if err := d.start(name); err != nil {
 		x.Close()
 		return nil, fmt.Errorf("X display %s: %w", name, err)
@@ -373,6 +374,31 @@ func (d *xDisplay) Cursor() (rfb.Cursor, error) {
 		c.Pix = append(c.Pix, plain(p>>16), plain(p>>8), plain(p), byte(a))
 	}
 	return c, nil
+}
+
+func (d *xDisplay) Pointer() (image.Point, error) {
+	p, err := xproto.QueryPointer(d.x, d.root).Reply()
+	if err != nil {
+		return image.Point{}, fmt.Errorf("ask where the pointer is: %w", err)
+	}
+	return image.Pt(int(p.RootX), int(p.RootY)), nil
+}
+
+func (d *xDisplay) WatchPointer(moved func()) (stop func(), err error) {
+	p, err := x11.WatchPointer(d.o.Display, d.o.XAuthority)
+	if err != nil {
+		return nil, err
+	}
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for p.Wait() == nil { // an error is the end: of us or of the X server, which Wait above reports
+			moved()
+		}
+	})
+	return func() {
+		p.Close()
+		watch.Wait()
+	}, nil
 }
 
 func (d *xDisplay) Input() input {

@@ -27,31 +27,14 @@ var quiet = sync.OnceFunc(func() { xgb.Logger.SetOutput(io.Discard) })
 // ~/.Xauthority. The error names what is missing.
 func Connect(display, authority string) (*xgb.Conn, error) {
 	quiet()
-	network, address, host, number, err := parse(display)
+	d, err := dial(display, authority)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := net.Dial(network, address)
+	x, err := xgb.NewConnNet(&authorised{Conn: d.conn, cookie: d.cookie})
 	if err != nil {
-		return nil, fmt.Errorf("no X server answers at display %s: %w", display, err)
-	}
-	file := authority
-	if file == "" {
-		file = os.Getenv("XAUTHORITY")
-	}
-	if file == "" {
-		if home, err := os.UserHomeDir(); err == nil {
-			file = filepath.Join(home, ".Xauthority")
-		}
-	}
-	cookie, cookieErr := readCookie(file, host, number)
-	x, err := xgb.NewConnNet(&authorised{Conn: raw, cookie: cookie})
-	if err != nil {
-		raw.Close()
-		if cookie == nil && cookieErr != nil {
-			return nil, fmt.Errorf("X display %s refuses us (no cookie for it in %s: %w): %w", display, file, cookieErr, err)
-		}
-		return nil, fmt.Errorf("X display %s refuses us: %w", display, err)
+		d.conn.Close()
+		return nil, d.refused(display, err)
 	}
 	if i := strings.LastIndexByte(display, '.'); i > strings.LastIndexByte(display, ':') {
 		if n, err := strconv.Atoi(display[i+1:]); err == nil {
@@ -59,6 +42,42 @@ func Connect(display, authority string) (*xgb.Conn, error) {
 		}
 	}
 	return x, nil
+}
+
+// dialled is a connection before its set-up.
+type dialled struct {
+	conn      net.Conn
+	cookie    []byte // nil: none was found
+	file      string
+	cookieErr error
+}
+
+func dial(display, authority string) (dialled, error) {
+	network, address, host, number, err := parse(display)
+	if err != nil {
+		return dialled{}, err
+	}
+	d := dialled{file: authority}
+	if d.conn, err = net.Dial(network, address); err != nil {
+		return d, fmt.Errorf("no X server answers at display %s: %w", display, err)
+	}
+	if d.file == "" {
+		d.file = os.Getenv("XAUTHORITY")
+	}
+	if d.file == "" {
+		if home, err := os.UserHomeDir(); err == nil {
+			d.file = filepath.Join(home, ".Xauthority")
+		}
+	}
+	d.cookie, d.cookieErr = readCookie(d.file, host, number)
+	return d, nil
+}
+
+func (d dialled) refused(display string, err error) error {
+	if d.cookie == nil && d.cookieErr != nil {
+		return fmt.Errorf("X display %s refuses us (no cookie for it in %s: %w): %w", display, d.file, d.cookieErr, err)
+	}
+	return fmt.Errorf("X display %s refuses us: %w", display, err)
 }
 
 // Local reports whether the display's X server runs on this machine, so that memory can be shared with it.
@@ -163,18 +182,24 @@ func (a *authorised) Write(p []byte) (int, error) {
 		return a.Conn.Write(p)
 	}
 	a.done = true
-	b := make([]byte, 12, 64)
-	b[0], b[2] = 'l', 11 // little endian, protocol 11.0
-	if a.cookie != nil {
-		binary.LittleEndian.PutUint16(b[6:], uint16(len(cookieName)))
-		binary.LittleEndian.PutUint16(b[8:], uint16(len(a.cookie)))
-		b = append(b, cookieName...)
-		b = append(b, make([]byte, (4-len(b)%4)%4)...)
-		b = append(b, a.cookie...)
-		b = append(b, make([]byte, (4-len(b)%4)%4)...)
-	}
+	b := setUp(a.cookie)
 	if _, err := a.Conn.Write(b); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// setUp is the first message of a connection.
+func setUp(cookie []byte) []byte {
+	b := make([]byte, 12, 64)
+	b[0], b[2] = 'l', 11 // little endian, protocol 11.0
+	if cookie == nil {
+		return b
+	}
+	binary.LittleEndian.PutUint16(b[6:], uint16(len(cookieName)))
+	binary.LittleEndian.PutUint16(b[8:], uint16(len(cookie)))
+	b = append(b, cookieName...)
+	b = append(b, make([]byte, (4-len(b)%4)%4)...)
+	b = append(b, cookie...)
+	return append(b, make([]byte, (4-len(b)%4)%4)...)
 }

@@ -79,7 +79,49 @@ func Connect(t testing.TB, display string) *App {
 	if err := xtest.Init(x); err != nil {
 		t.Fatal(err)
 	}
+	a.hidePointer()
 	return a
+}
+
+// hidePointer makes the pointer invisible, so that it is in no picture.
+func (a *App) hidePointer() {
+	a.t.Helper()
+	pixmap, err := xproto.NewPixmapId(a.X)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cursor, err := xproto.NewCursorId(a.X)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	gc, err := xproto.NewGcontextId(a.X)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	xproto.CreatePixmap(a.X, 1, pixmap, xproto.Drawable(a.Root), 1, 1)
+	xproto.CreateGC(a.X, gc, xproto.Drawable(pixmap), xproto.GcForeground, []uint32{0})
+	xproto.PolyFillRectangle(a.X, xproto.Drawable(pixmap), gc, []xproto.Rectangle{{Width: 1, Height: 1}})
+	xproto.CreateCursor(a.X, cursor, pixmap, pixmap, 0, 0, 0, 0, 0, 0, 0, 0)
+	xproto.ChangeWindowAttributes(a.X, a.Root, xproto.CwCursor, []uint32{uint32(cursor)})
+	a.Sync()
+}
+
+// Cursor gives a window one of the server's own pointer shapes, an even number.
+func (a *App) Cursor(w xproto.Window, shape uint16) {
+	a.t.Helper()
+	font, err := xproto.NewFontId(a.X)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	c, err := xproto.NewCursorId(a.X)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	const name = "cursor"
+	xproto.OpenFont(a.X, font, uint16(len(name)), name)
+	xproto.CreateGlyphCursor(a.X, c, font, font, shape, shape+1, 0, 0, 0, 0xffff, 0xffff, 0xffff)
+	xproto.ChangeWindowAttributes(a.X, w, xproto.CwCursor, []uint32{uint32(c)})
+	a.Sync()
 }
 
 // Sync returns when the server has carried out everything.
