@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/traybell/traybell/server/internal/access"
+	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/device"
@@ -31,6 +32,7 @@ type ticketView struct {
 	TakeMain         bool
 	Moves            []choice
 	Severities       []choice
+	Staffs           []choice // to whom the ticket can be handed over
 	Thread           []entry
 	Write            bool
 	NoWrite          string // why nothing can be written
@@ -104,6 +106,11 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 		view.TakeMain = k.Assignee == ""
 		for _, sv := range api.Severities {
 			view.Severities = append(view.Severities, choice{Code: string(sv), Word: c.T("word.severity." + string(sv)), Rule: c.T("word.rule." + string(sv)), Current: sv == k.Severity})
+		}
+		if k.Status != ticket.Closed {
+			for _, a := range v.Staff {
+				view.Staffs = append(view.Staffs, choice{Code: string(a.ID), Word: a.Name, Current: a.ID == k.Assignee})
+			}
 		}
 		view.Then = []choice{{Code: "", Word: c.T("word.status." + string(afterAnswer(k.Status))), Current: true}}
 		for _, st := range []ticket.Status{ticket.Open, ticket.Waiting, ticket.Resolved, ticket.Closed} {
@@ -397,6 +404,18 @@ func (s *Server) changeStatus(c *call) error {
 		return err
 	}
 	return c.redirect(c.ticketPath(v.Ticket.Number) + "?done=moved")
+}
+
+// assign hands the ticket over to another technician.
+func (s *Server) assign(c *call) error {
+	v, err := s.ticketOf(c)
+	if err != nil {
+		return err
+	}
+	if err := s.o.Tickets.Assign(c.ctx, c.actor, v.Ticket.ID, account.ID(c.r.PostFormValue("to"))); err != nil {
+		return err
+	}
+	return c.redirect(c.ticketPath(v.Ticket.Number) + "?done=assigned")
 }
 
 func (s *Server) changeSeverity(c *call) error {

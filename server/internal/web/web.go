@@ -115,6 +115,7 @@ func (s *Server) routes() http.Handler {
 	in("POST /tickets/{number}/status", s.changeStatus)
 	in("POST /tickets/{number}/severity", s.changeSeverity)
 	in("POST /tickets/{number}/take", s.take)
+	in("POST /tickets/{number}/assign", s.assign)
 	in("GET /tickets/{number}/files/{file}", s.file)
 	in("GET /devices", s.devices)
 	in("GET /devices/enrol", s.enrol)
