@@ -188,7 +188,7 @@ func (s *server) sessions() {
 	})
 
 	type leaveInput struct {
-		sessionInput
+		ID   string `path:"id" maxLength:"36"`
 		Body struct {
 			Outcome string `json:"outcome,omitempty" doc:"solved, later or nothing; the ticket is not changed by it"`
 		}

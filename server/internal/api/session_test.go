@@ -31,7 +31,8 @@ type seat struct {
 
 func sit(t *testing.T, s *servertest.Server, d *servertest.Device) *seat {
 	l, _ := d.Link(t, link.Proof{})
-	t.Cleanup(func() { l.Close() })
+	stuck := time.AfterFunc(30*time.Second, func() { l.Close() }) // a message that never comes fails the test
+	t.Cleanup(func() { stuck.Stop(); l.Close() })
 	servertest.Eventually(t, "the link is up", func() bool { return s.Relay.Online(d.ID) })
 	return &seat{t, d, l}
 }
@@ -190,6 +191,7 @@ func TestSessionFromTheQuestionToTheEnd(t *testing.T) {
 		t.Errorf("offer %+v", o)
 	}
 	far := d.Upgrade(t, link.ChannelPath, link.ChannelScheme+" "+o.Token)
+	far.SetDeadline(time.Now().Add(20 * time.Second))
 	t.Cleanup(func() { far.Close() })
 	seat.say(link.TypeChannelUp, link.ChannelUp{Channel: o.Channel})
 	near := <-open2
@@ -264,6 +266,7 @@ func TestClosingATicketClosesItsChannels(t *testing.T) {
 	var o link.Offer
 	seat.next(link.TypeOffer, &o)
 	far := d.Upgrade(t, link.ChannelPath, link.ChannelScheme+" "+o.Token)
+	far.SetDeadline(time.Now().Add(20 * time.Second))
 	t.Cleanup(func() { far.Close() })
 	seat.say(link.TypeChannelUp, link.ChannelUp{Channel: o.Channel})
 	c := <-near

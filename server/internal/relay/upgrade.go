@@ -31,6 +31,10 @@ func wanted(req *http.Request) error {
 	return errUpgrade
 }
 
+// Upgrading reports whether req asks for an upgrade to traybell/1, for handlers that do something
+// before they call Upgrade.
+func Upgrading(req *http.Request) bool { return wanted(req) == nil }
+
 // needUpgrade answers a request that wanted refuses.
 func needUpgrade(w http.ResponseWriter) {
 	w.Header().Set("Connection", "Upgrade")
