@@ -77,7 +77,11 @@ func run(a launch.Window, log *slog.Logger) int {
 	program.Settings().SetTheme(window.Theme())
 	program.SetIcon(window.Icon())
 	w := program.NewWindow("Traybell")
+	w.SetIcon(window.Icon())
 	w.SetMaster()
+	if a.Kind == content.KindConsent {
+		leaveFocus(w)
+	}
 
 	o := window.Options{Service: service, Words: words, Log: log,
 		Browse: func(url string) {

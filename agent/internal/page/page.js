@@ -11,6 +11,7 @@ if (kind === "consent") {
     if (n === 30 || n === 10) said.textContent = e.data; // a screen reader hears it twice, not each second
   });
   events.addEventListener("over", () => { events.close(); location.reload(); });
+  document.getElementById("hours").addEventListener("change", () => { document.getElementById("for-hours").checked = true; });
   const allow = document.getElementById("allow");
   allow.disabled = true;
   setTimeout(() => { allow.disabled = false; }, 1000);

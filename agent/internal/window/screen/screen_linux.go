@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"os"
 	"time"
 
@@ -37,8 +38,14 @@ func Capture(ctx context.Context) (image.Image, error) {
 	}
 }
 
+// connect opens the user's display. xgb's own log would say on standard error what err says too.
+func connect() (*xgb.Conn, error) {
+	xgb.Logger.SetOutput(io.Discard)
+	return xgb.NewConn()
+}
+
 func capture() (image.Image, error) {
-	c, err := xgb.NewConn()
+	c, err := connect()
 	if err != nil {
 		return nil, fmt.Errorf("open display: %w", err)
 	}
@@ -78,7 +85,7 @@ const patience = time.Second
 
 // Picture reads a PNG from the clipboard (ICCCM §2, with INCR for large ones).
 func Picture() ([]byte, error) {
-	c, err := xgb.NewConn()
+	c, err := connect()
 	if err != nil {
 		return nil, fmt.Errorf("open display: %w", err)
 	}
