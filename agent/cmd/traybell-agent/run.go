@@ -53,7 +53,7 @@ func (c *runCmd) Run(a *app) error {
 		debug.SetGCPercent(50)
 	}
 	return underManager(a.ctx, func(ctx context.Context) error {
-		return service.Run(ctx, service.Options{State: c.folder(), Socket: socket, Folder: filepath.Dir(exe), Logger: log})
+		return service.Run(ctx, service.Options{State: c.folder(), Socket: socket, Folder: filepath.Dir(exe), Logger: log, Reaper: true})
 	})
 }
 

@@ -658,7 +658,7 @@ func (d *device) sessionViews(asID string) []localapi.Session {
 	defer d.mu.Unlock()
 	var out []localapi.Session
 	for _, s := range d.sessions {
-		if asID != "" && s.asID != asID {
+		if s.ended || asID != "" && s.asID != asID {
 			continue
 		}
 		v := localapi.Session{

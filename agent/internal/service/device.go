@@ -378,7 +378,7 @@ func (d *device) watch(ctx context.Context) {
 			d.send(link.TypeFacts, f)
 		}
 		d.renewToken()
-		spawn.ReapOrphans()
+		d.s.reap()
 	}
 }
 

@@ -36,6 +36,9 @@ type Options struct {
 	Logger *slog.Logger
 	Clock  grants.Clock // zero: the system's
 
+	// Reaper says that this process exists for the service alone: what a session program that died
+	// leaves behind becomes a child of this process, and every child that it does not know is killed.
+	Reaper bool
 	// Seats lists sign-ins besides registered trays; nil asks the system.
 	Seats func(context.Context) []inventory.Seat
 	// Machine is the hash of the machine id; empty asks the system.
@@ -70,8 +73,10 @@ func Run(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(o.State, 0o755); err != nil {
 		return fmt.Errorf("make state folder: %w", err)
 	}
-	if err := spawn.AdoptOrphans(); err != nil {
-		return fmt.Errorf("become the reaper of orphans: %w", err)
+	if o.Reaper {
+		if err := spawn.AdoptOrphans(); err != nil {
+			return fmt.Errorf("become the reaper of orphans: %w", err)
+		}
 	}
 	l, err := localapi.Listen(o.Socket)
 	if err != nil {
@@ -161,6 +166,13 @@ func (s *Service) identity(ctx context.Context) (keystore.Identity, error) {
 			return id, ctx.Err()
 		case <-t.C:
 		}
+	}
+}
+
+// reap kills what session programs that died have left behind.
+func (s *Service) reap() {
+	if s.o.Reaper {
+		spawn.ReapOrphans()
 	}
 }
 

@@ -55,6 +55,7 @@ type session struct {
 	used         map[string]bool
 	paused       bool
 	ended        bool
+	over         chan struct{} // closed when the program and all below it are gone
 	idle         *time.Timer
 }
 
@@ -275,6 +276,10 @@ type (
 func (d *device) join(ctx context.Context, o link.Offer, e grants.Entry, c *channel) (*session, *refusal) {
 	d.mu.Lock()
 	s := d.sessions[o.Session]
+	if s != nil && s.ended {
+		d.mu.Unlock()
+		return nil, &refusal{string(grant.Revoked), "the session was ended"}
+	}
 	if s != nil && (s.asID != e.Grant.AsID || s.account != o.Account) {
 		d.mu.Unlock()
 		return nil, &refusal{string(grant.OtherSession), "the session belongs to somebody else"}
@@ -285,7 +290,7 @@ func (d *device) join(ctx context.Context, o link.Offer, e grants.Entry, c *chan
 			id: o.Session, account: o.Account, name: consent.Clean(o.Name), organization: d.welcome.Provider,
 			ticket: e.Grant.Ticket, ticketNumber: e.TicketNumber, as: e.Grant.As, asID: e.Grant.AsID,
 			since: d.s.o.Clock.Now(), scopes: e.Grant.Scopes,
-			channels: map[string]*channel{}, grants: map[string]bool{}, used: map[string]bool{}, ready: make(chan struct{}),
+			channels: map[string]*channel{}, grants: map[string]bool{}, used: map[string]bool{}, ready: make(chan struct{}), over: make(chan struct{}),
 		}
 		if s.ticket == "" {
 			s.ticket = clip(o.Ticket)
@@ -433,6 +438,7 @@ func (d *device) rest(ctx context.Context, s *session) {
 	delete(d.sessions, s.id)
 	d.mu.Unlock()
 	s.proc.End(endGrace)
+	close(s.over)
 	d.s.trays.dirty()
 }
 
@@ -441,7 +447,7 @@ func (d *device) programGone(ctx context.Context, s *session) {
 	d.mu.Lock()
 	gone := !s.ended
 	d.mu.Unlock()
-	spawn.ReapOrphans()
+	d.s.reap()
 	if gone {
 		d.endSession(ctx, s.id, "failed")
 	}
@@ -452,16 +458,18 @@ func (d *device) programGone(ctx context.Context, s *session) {
 func (d *device) endSession(ctx context.Context, id, reason string) {
 	d.mu.Lock()
 	s := d.sessions[id]
-	var since time.Time
-	if s != nil {
+	again := s != nil && s.ended
+	if s != nil && !again {
 		s.ended = true
-		since = s.since
 		for _, c := range s.channels {
 			c.shut()
 		}
-		delete(d.sessions, id)
 	}
 	d.mu.Unlock()
+	if again {
+		<-s.over
+		return
+	}
 	d.desk.Withdraw(id)
 	// Grants given for this session only end with it, also where no program runs any more.
 	for _, e := range d.grants.Live("") {
@@ -476,8 +484,12 @@ func (d *device) endSession(ctx context.Context, id, reason string) {
 	if s.proc != nil {
 		s.proc.End(endGrace)
 	}
+	d.mu.Lock()
+	delete(d.sessions, id)
+	d.mu.Unlock()
 	d.record(ctx, d.row(s, ledger.SessionEnded, ledger.Entry{Code: reason}))
-	d.log.Info("session ended", "session", id, "reason", reason, "lasted", d.s.o.Clock.Now().Sub(since).Round(time.Second))
+	close(s.over)
+	d.log.Info("session ended", "session", id, "reason", reason, "lasted", d.s.o.Clock.Now().Sub(s.since).Round(time.Second))
 	d.send(link.TypeSession, link.SessionState{Session: id, State: "ended", Reason: reason, At: d.s.o.Clock.Now().UnixMicro()})
 	d.s.trays.dirty()
 }
@@ -524,7 +536,7 @@ func (d *device) closeUnder(ctx context.Context, grantID, reason string) {
 	d.mu.Lock()
 	var over []string
 	for id, s := range d.sessions {
-		if !s.grants[grantID] {
+		if !s.grants[grantID] || s.ended {
 			continue
 		}
 		for _, c := range s.channels {
@@ -554,7 +566,7 @@ func (d *device) closeUnder(ctx context.Context, grantID, reason string) {
 func (d *device) pause(ctx context.Context, id string, on bool, by string) bool {
 	d.mu.Lock()
 	s := d.sessions[id]
-	if s == nil || s.proc == nil {
+	if s == nil || s.proc == nil || s.ended {
 		d.mu.Unlock()
 		return false
 	}

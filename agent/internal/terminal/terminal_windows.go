@@ -1,0 +1,3 @@
+package terminal
+
+func start(Options) (pty, error) { return nil, ErrNotAvailable }
