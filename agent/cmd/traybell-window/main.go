@@ -206,17 +206,7 @@ func guard(s *content.Service, log *slog.Logger) {
 	}
 }
 
-func tick(v *window.Question) {
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for range t.C {
-		over := false
-		fyne.DoAndWait(func() { v.Tick(); over = v.Ended() })
-		if over {
-			return
-		}
-	}
-}
+func tick(v *window.Question) { every(time.Second, func() { fyne.DoAndWait(v.Tick) }) }
 
 func every(d time.Duration, do func()) {
 	for range time.Tick(d) {

@@ -21,6 +21,9 @@ import (
 // something else must not give a permission.
 const settle = time.Second
 
+// linger is how long the person's own answer stays to be read before the window leaves the screen.
+const linger = 6 * time.Second
+
 // Question is a technician's question in a window.
 type Question struct {
 	o Options
@@ -38,7 +41,8 @@ type Question struct {
 	body     fyne.CanvasObject
 	drawn    time.Time
 	over     bool
-	answered bool // the answer is on its way
+	answered bool      // the answer is on its way
+	mine     time.Time // when the person's own answer arrived
 	refresh  atomic.Bool
 }
 
@@ -77,6 +81,9 @@ func (v *Question) Drawn() {
 // window only says so.
 func (v *Question) Tick() {
 	if v.over {
+		if !v.mine.IsZero() && v.o.Now().Sub(v.mine) >= linger {
+			v.w.Close()
+		}
 		return
 	}
 	left := v.left()
@@ -301,6 +308,7 @@ func (v *Question) answer(how string, err error) {
 	var p api.Problem
 	switch {
 	case err == nil:
+		v.mine = v.o.Now()
 		v.Over(how)
 	case errors.As(err, &p) && p.Code == localapi.CodeGone:
 		v.Over("gone")
@@ -352,6 +360,3 @@ func (v *Question) Over(how string) {
 	done.broad = 104
 	page(v.w, formHigh, stack(gap, rows...), container.New(ends{0}, done))
 }
-
-// Ended reports whether the question is over.
-func (v *Question) Ended() bool { return v.over }

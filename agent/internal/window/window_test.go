@@ -471,17 +471,40 @@ func TestEnterNeverAllowsAndEscRefuses(t *testing.T) {
 }
 
 func TestEscRefusesFromEveryControl(t *testing.T) {
-	b, _ := question(t)
+	b, v := question(t)
 	_, presses := b.look()
 	for text := range presses {
-		b, _ := question(t)
+		b.s.Consents[windowtest.Session] = v.q.Consent
+		b.s.Refused = nil
+		NewQuestion(b.w, b.o, v.q.Consent)
 		_, presses := b.look()
 		presses[text].TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
 		if len(b.s.Refused) != 1 {
 			t.Errorf("Esc on %q does not refuse", text)
 		}
 	}
-	_ = b
+}
+
+func TestOnlyTheOwnAnswerClosesTheWindow(t *testing.T) {
+	for _, own := range []bool{true, false} {
+		b, v := question(t)
+		closed := false
+		b.w.SetOnClosed(func() { closed = true })
+		v.Drawn()
+		if own {
+			b.press(t, "Refuse")
+		} else {
+			v.Over("withdrawn")
+		}
+		b.after(v, linger-time.Second)
+		if closed {
+			t.Error("closed before it can be read")
+		}
+		b.after(v, time.Second)
+		if closed != own {
+			t.Errorf("own answer %v: closed %v", own, closed)
+		}
+	}
 }
 
 func TestSilenceIsNo(t *testing.T) {

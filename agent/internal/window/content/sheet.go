@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -289,10 +290,12 @@ func history(p *catalogue.Printer, visits []localapi.Visit) Sheet {
 		when := date(p, v.From)
 		switch {
 		case v.Refused != "":
-		case v.To == 0:
+		case v.To == 0 && len(v.Did) > 0:
 			when += " – " + p.T("tray.history.now")
 		default:
-			when += "–" + clock(p, v.To)
+			if v.To > 0 {
+				when += "–" + clock(p, v.To)
+			}
 		}
 		if v.TicketNumber > 0 {
 			when += " · " + p.T("tray.number", "Number", v.TicketNumber)
@@ -301,12 +304,15 @@ func history(p *catalogue.Printer, visits []localapi.Visit) Sheet {
 		if v.Refused != "" {
 			r.Notes = append(r.Notes, known(p, "tray.history.refused.", v.Refused, "other"))
 		} else {
-			if v.To == 0 {
+			if v.To == 0 && len(v.Did) > 0 {
 				r.Mark, r.Strong = "live", true
 			}
 			var did []string
 			for _, d := range v.Did {
-				if t := known(p, "tray.history.did.", d, ""); t != "" {
+				if d == "desktop" { // a desktop channel without a note of what was used
+					d = "saw"
+				}
+				if t := known(p, "tray.history.did.", d, ""); t != "" && !slices.Contains(did, t) {
 					did = append(did, t)
 				}
 			}
@@ -381,7 +387,7 @@ func status(p *catalogue.Printer, st localapi.Status, report localapi.Report) Sh
 		}
 		r := Row{Label: p.T(f.Name), Text: f.Value}
 		if f.Seen != "" {
-			r.Notes = []string{p.T("tray.status.seen", "Who", p.T(f.Seen))}
+			r.Notes = []string{p.T(f.Seen)}
 		}
 		reports.Rows = append(reports.Rows, r)
 	}
