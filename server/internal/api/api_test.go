@@ -435,3 +435,28 @@ func TestProblemsAreInTheCallersLanguage(t *testing.T) {
 		t.Errorf("an unknown field: %d %+v", status, p)
 	}
 }
+
+// TestNewsWaitsForTheDevice: what happened while a device was away reaches it when it comes back.
+func TestNewsWaitsForTheDevice(t *testing.T) {
+	s := servertest.Start(t)
+	admin := s.Administrator(t)
+	d := s.Enrol(t, "PC-114", "")
+	quiet, answered := d.File(t, "Nobody answers this"), d.File(t, "Printer")
+	if status, p := admin.Call(t, "POST", "/api/v1/tickets/"+answered.ID+"/messages", map[string]string{"text": "On my way"}, nil); status != 201 {
+		t.Fatal(status, p)
+	}
+	servertest.Eventually(t, "dropping the notice", func() bool {
+		n, err := s.Worker.Once(t.Context())
+		return n == 0 && err == nil
+	})
+	up, _ := d.Link(t, link.Proof{})
+	defer up.Close()
+	m, err := up.Read()
+	var moved link.TicketMoved
+	if err != nil || m.Type != link.TypeTicket || m.Decode(&moved) != nil {
+		t.Fatal(m, err)
+	}
+	if moved.ID != answered.ID || moved.ID == quiet.ID || moved.Answered != "Anna Bianchi" || moved.Status != "open" {
+		t.Errorf("got %+v", moved)
+	}
+}

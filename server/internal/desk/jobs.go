@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/store"
 )
 
@@ -15,8 +16,11 @@ const (
 	jobLease    = time.Minute     // a job that is not done by then is taken by another worker
 	jobBatch    = 20              // jobs claimed at once
 	jobPoll     = time.Second     // between looks when nothing is due
-	jobAttempts = 12              // then it is given up: about a day and a half after the first
+	jobAttempts = 14              // then it is given up: half a day after the first
 	jobRetry    = 5 * time.Second // the first pause; it doubles
+	tidyEvery   = time.Hour
+	keepFailed  = 30 * 24 * time.Hour // jobs that were given up, for the operator to see
+	keepKeys    = 24 * time.Hour      // Idempotency-Keys
 )
 
 // ErrDrop is returned by a job's handler when the job has no purpose any more.
@@ -43,11 +47,19 @@ func (w *Worker) Handle(kind string, f func(ctx context.Context, payload []byte)
 func (w *Worker) Run(ctx context.Context) error {
 	tick := time.NewTicker(jobPoll)
 	defer tick.Stop()
+	var tidied time.Time
+	failing := false
 	for {
-		n, err := w.Once(ctx)
-		if err != nil && ctx.Err() == nil {
-			w.Logger.Warn("jobs can't be claimed", "err", err)
+		if now := w.Time(); now.Sub(tidied) >= tidyEvery {
+			if err := w.tidy(ctx, now); err == nil {
+				tidied = now
+			}
 		}
+		n, err := w.Once(ctx)
+		if err != nil && ctx.Err() == nil && !failing { // once, not every second
+			w.Logger.Error("jobs can't be claimed", "err", err)
+		}
+		failing = err != nil
 		if n == jobBatch && err == nil {
 			continue
 		}
@@ -57,6 +69,19 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// tidy forgets what nobody will ask for again.
+func (w *Worker) tidy(ctx context.Context, now time.Time) error {
+	return w.Store.Write(ctx, func(tx store.Tx) error {
+		if err := tx.ForgetAnswered(now.Add(-keepKeys)); err != nil {
+			return err
+		}
+		if err := tx.EndOldLogins(now.Add(-account.LoginIdle), now.Add(-account.LoginLife)); err != nil {
+			return err
+		}
+		return tx.ForgetFailedJobs(now.Add(-keepFailed))
+	})
 }
 
 // Once claims and does one batch of due jobs and returns how many there were.

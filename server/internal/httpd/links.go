@@ -69,7 +69,7 @@ func (l *Links) Down(ctx context.Context, id string, epoch int64) {
 }
 
 // Handle gives the worker what changes of tickets owe to devices. A device that is offline is told
-// later: the job comes back until it is given up.
+// when its link comes up.
 func Handle(w *desk.Worker, tickets *deskticket.Tickets, access *deskaccess.Sessions, r *relay.Relay) {
 	w.Handle(desk.JobTicketMoved, func(ctx context.Context, payload []byte) error {
 		var j desk.TicketJob
@@ -83,7 +83,11 @@ func Handle(w *desk.Worker, tickets *deskticket.Tickets, access *deskaccess.Sess
 		if err != nil {
 			return err
 		}
-		return r.Send(string(k.Device), link.TypeTicket, link.TicketMoved{ID: string(k.ID), Number: k.Number, Status: string(k.Status), Answered: j.Answered})
+		err = r.Send(string(k.Device), link.TypeTicket, link.TicketMoved{ID: string(k.ID), Number: k.Number, Status: string(k.Status), Answered: j.Answered})
+		if errors.Is(err, relay.ErrOffline) {
+			return desk.ErrDrop // desk/device owes the news again when the link comes up
+		}
+		return err
 	})
 	w.Handle(desk.JobTicketClosed, func(ctx context.Context, payload []byte) error {
 		var j desk.TicketJob

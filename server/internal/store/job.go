@@ -62,6 +62,14 @@ func (t Tx) FailJob(id string, when time.Time, reason string) error {
 	return err
 }
 
+const forgetFailedJobs = `delete from jobs where done_at > 0 and done_at < $1`
+
+// ForgetFailedJobs drops jobs that were given up before a time.
+func (t Tx) ForgetFailedJobs(before time.Time) error {
+	_, err := t.exec(forgetFailedJobs, micros(before))
+	return err
+}
+
 const (
 	takeLease   = `update leases set holder = $1, until = $2 where name = $3 and (until <= $4 or holder = $1)`
 	insertLease = `insert into leases (name, holder, until) values ($1, $2, $3) on conflict (name) do nothing`

@@ -318,6 +318,7 @@ func TestTickets(t *testing.T) {
 				{"by subject", store.TicketFilter{Sort: ticket.BySubject, Ascending: true}, []int64{1001, 1002}},
 				{"one status", store.TicketFilter{Status: ticket.Open}, []int64{1001}},
 				{"live", store.TicketFilter{Live: true, Offset: 1}, []int64{1001}},
+				{"changed since", store.TicketFilter{ChangedAfter: now.Add(time.Minute)}, []int64{1002}},
 				{"page", store.TicketFilter{Limit: 1}, []int64{1002}},
 				{"cursor", store.TicketFilter{Before: 1002}, []int64{1001}},
 				{"other organization", store.TicketFilter{Organization: "o2"}, nil},
@@ -418,6 +419,12 @@ func TestJobsAndLeases(t *testing.T) {
 			}
 			return tx.FailJob("2", now, "never")
 		})
+		write(t, s, func(tx store.Tx) error {
+			if due, err := tx.JobsDue(now.Add(2 * time.Hour)); !due || err != nil {
+				t.Errorf("due: %v %v", due, err)
+			}
+			return tx.ForgetFailedJobs(now.Add(1))
+		})
 		if got := claim(now.Add(2 * time.Hour)); !slices.Equal(got, []string{"1"}) {
 			t.Errorf("claimed %v, want the retried one", got)
 		}
@@ -431,6 +438,14 @@ func TestJobsAndLeases(t *testing.T) {
 		if !lease("x", now) || !lease("x", now) || lease("y", now) || !lease("y", now.Add(time.Minute)) {
 			t.Error("a lease has one holder, who may renew it, until it ends")
 		}
+		read(t, s, func(tx store.Tx) error {
+			for holder, want := range map[string]bool{"x": false, "y": true} {
+				if free, err := tx.LeaseFree("chain", holder, now.Add(time.Minute)); free != want || err != nil {
+					t.Errorf("free for %s: %v %v", holder, free, err)
+				}
+			}
+			return nil
+		})
 		write(t, s, func(tx store.Tx) error { return tx.DropLease("chain", "y") })
 		if !lease("x", now) {
 			t.Error("a dropped lease is free")

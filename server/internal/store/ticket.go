@@ -94,9 +94,10 @@ type TicketFilter struct {
 	Assignee     account.ID
 	Status       ticket.Status // empty: every status
 	Live         bool          // not closed
-	Query        string        // words in number, subject, text, people or messages
-	Internal     bool          // Query searches notes too
-	Sort         ticket.Sort   // default ticket.ByUpdated
+	ChangedAfter time.Time
+	Query        string      // words in number, subject, text, people or messages
+	Internal     bool        // Query searches notes too
+	Sort         ticket.Sort // default ticket.ByUpdated
 	Ascending    bool
 	Before       int64 // only numbers below: the cursor of a list by descending number
 	Offset       int
@@ -122,6 +123,9 @@ func (t Tx) ticketWhere(f TicketFilter) *where {
 	}
 	if f.Live {
 		w.and("t.status <> 'closed'")
+	}
+	if !f.ChangedAfter.IsZero() {
+		w.and("t.updated_at > ?", micros(f.ChangedAfter))
 	}
 	if f.Status != "" {
 		w.and("t.status = ?", f.Status)

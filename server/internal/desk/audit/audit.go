@@ -82,6 +82,7 @@ func (l *Log) Run(ctx context.Context) error {
 	tick := time.NewTicker(chainEvery)
 	defer tick.Stop()
 	var marked time.Time
+	failing := false
 	for {
 		held, err := l.Chain(ctx)
 		if err == nil && held && l.o.Time().Sub(marked) >= checkpointEvery {
@@ -89,9 +90,10 @@ func (l *Log) Run(ctx context.Context) error {
 				marked = l.o.Time()
 			}
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !failing { // once, not twice a second
 			l.o.Logger.Error("audit rows can't be chained", "err", err)
 		}
+		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return l.finish()

@@ -21,6 +21,7 @@ import (
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/device"
 	"github.com/traybell/traybell/server/internal/store"
+	"github.com/traybell/traybell/server/internal/ticket"
 	"github.com/traybell/traybell/shared/api"
 	"github.com/traybell/traybell/shared/link"
 )
@@ -196,9 +197,18 @@ func (d *Devices) LinkUp(ctx context.Context, id device.ID, facts link.Facts, ad
 	actor.Address = address
 	err = d.o.Change(ctx, actor, func(c *desk.Change) error {
 		w = link.Welcome{Time: c.Now.UnixMicro(), PortalURL: d.o.URL}
+		before, err := c.Device(id)
+		if err != nil {
+			return err
+		}
 		epoch, err := c.LinkUp(id, facts, address, c.Now)
 		if err != nil {
 			return err
+		}
+		if before.Epoch > 0 {
+			if err := news(c, id, before.SeenAt); err != nil {
+				return err
+			}
 		}
 		dev, err := c.Device(id)
 		if err != nil {
@@ -218,6 +228,34 @@ func (d *Devices) LinkUp(ctx context.Context, id device.ID, facts link.Facts, ad
 	expires := time.UnixMicro(w.Time).Add(TokenLife)
 	w.Token, w.TokenExpires = d.token(id, expires), expires.UnixMicro()
 	return w, nil
+}
+
+// news owes the device word of its tickets that have moved since it was last seen. A ticket's own notice is
+// dropped while the device is away.
+func news(c *desk.Change, id device.ID, since time.Time) error {
+	moved, err := c.Tickets(store.TicketFilter{Device: id, ChangedAfter: since, Limit: 20})
+	if err != nil {
+		return err
+	}
+	for _, k := range moved {
+		if k.Source != ticket.FromDevice || k.UpdatedAt.Equal(k.CreatedAt) {
+			continue
+		}
+		thread, err := c.Messages(k.ID)
+		if err != nil {
+			return err
+		}
+		job := desk.TicketJob{Ticket: string(k.ID)}
+		for _, m := range thread {
+			if m.Kind == ticket.Public && m.FromStaff && m.At.After(since) {
+				job.Answered = m.AuthorName
+			}
+		}
+		if err := c.Owe(desk.JobTicketMoved, job); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // LinkDown notes that the link of an epoch has ended. A newer link stays.
