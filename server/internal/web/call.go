@@ -43,7 +43,6 @@ func headers(h http.Header) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
-	h.Set("Strict-Transport-Security", "max-age=31536000")
 }
 
 // languageOf is the language of somebody who is not signed in: chosen at the door, else the browser's.

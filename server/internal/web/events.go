@@ -17,10 +17,6 @@ const beat = 25 * time.Second
 // with its own right to see it; so a hint tells requesters nothing but that some ticket has moved, and its id
 // is given to staff only.
 func (s *Server) events(c *call) error {
-	flush, ok := c.w.(http.Flusher)
-	if !ok {
-		return fmt.Errorf("the response can't be streamed")
-	}
 	rc := http.NewResponseController(c.w)
 	if err := rc.SetWriteDeadline(time.Time{}); err != nil {
 		s.o.Logger.Debug("write deadline of an event stream not lifted", "err", err)
@@ -29,7 +25,9 @@ func (s *Server) events(c *call) error {
 	c.w.Header().Set("X-Accel-Buffering", "no")
 	c.w.WriteHeader(http.StatusOK)
 	fmt.Fprint(c.w, "retry: 3000\n\n")
-	flush.Flush()
+	if err := rc.Flush(); err != nil {
+		return nil
+	}
 	hints := s.o.Bus.Subscribe(c.ctx, desk.TopicTicket, desk.TopicDevice, deskaccess.TopicSession)
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
@@ -46,12 +44,18 @@ func (s *Server) events(c *call) error {
 			if _, err := fmt.Fprintf(c.w, "event: %s\ndata: %s\n\n", h.Topic, id); err != nil {
 				return nil
 			}
-			flush.Flush()
+			if err := rc.Flush(); err != nil {
+				return nil
+			}
 		case <-tick.C:
 			if _, err := fmt.Fprint(c.w, ": \n\n"); err != nil {
 				return nil
 			}
-			flush.Flush()
+			if err := rc.Flush(); err != nil {
+				return nil
+			}
+		case <-s.closing:
+			return nil
 		case <-c.ctx.Done():
 			return nil
 		}

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/traybell/traybell/server/internal/account"
@@ -61,6 +62,8 @@ type Server struct {
 	steps   *stash[secondStep]
 	setups  *stash[people.TOTPSetup]
 	brand   brand
+	closing chan struct{}
+	close   sync.Once
 	handler http.Handler
 }
 
@@ -77,7 +80,7 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, assets: a, render: r, steps: newStash[secondStep](), setups: newStash[people.TOTPSetup]()}
+	s := &Server{o: o, assets: a, render: r, steps: newStash[secondStep](), setups: newStash[people.TOTPSetup](), closing: make(chan struct{})}
 	s.handler = s.routes()
 	if !AssetsBuilt() {
 		o.Logger.Warn("the portal's scripts and styles are not built; run ./task assets and build again")
@@ -87,6 +90,9 @@ func New(o Options) (*Server, error) {
 
 // Handler serves the whole portal.
 func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close ends the streams of events, which would otherwise hold up the server's own end.
+func (s *Server) Close() { s.close.Do(func() { close(s.closing) }) }
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()

@@ -32,27 +32,35 @@ let now: State | undefined
 let until = 0 // when the countdown is over, performance.now()
 let tab: 'desktop' | 'terminal' = 'desktop'
 let lost = 0 // attempts since the connection was lost
-let failed = '' // why the last channel did not open
+let failed = '' // why the last channel did not open, or how it ended
+let since = 0 // when the channel came up, performance.now()
 
 function state(s: 'asking' | 'waiting' | 'connected' | 'refused' | 'ended') {
   if (root.dataset.state !== s) root.dataset.state = s
 }
 
-const screen = new Screen(el('screen'), id, () => { lost = 0; failed = ''; render() }, (c) => closed(c, () => screen.connect(now!.control)))
-const terminal = new Terminal(el('terminal'), id, () => { lost = 0; failed = ''; render() },
-  (code) => { failed = texts.exit!.replace('{n}', String(code)) },
-  (c) => closed(c, () => terminal.connect()))
+function up() {
+  since = performance.now()
+  failed = ''
+  render()
+}
+const screen = new Screen(el('screen'), id, up, (c) => closed(c, () => screen.connect(now!.control)))
+const terminal = new Terminal(el('terminal'), id, up, (code) => { failed = texts.exit!.replace('{n}', String(code)) }, (c) => closed(c, () => terminal.connect()))
 
-// A lost connection is not leaving: try again for a minute, without a new question.
+// A lost connection is not leaving: try again for about a minute, without a new question. The shell's end
+// and a refusal are not lost connections.
+const tries = 8
 function closed(c: Closed, again: () => void) {
   if (c.code) failed = texts[c.code] ?? texts.failed!
+  if (since && performance.now() - since > 10_000) lost = 0
+  since = 0
   void refresh().then(() => {
-    if (now?.state !== 'allowed' || c.code || !c.lost || lost >= 8) { render(); return }
-    const wait = Math.min(8000, 250 * 2 ** lost) * (0.5 + Math.random() / 2)
+    if (now?.state !== 'allowed' || failed) { lost = 0; render(); return }
+    if (lost >= tries) { lost = 0; failed = texts.failed!; render(); return }
+    const wait = Math.min(15_000, 250 * 2 ** lost) * (0.5 + Math.random() / 2)
     lost++
-    failed = ''
     render()
-    setTimeout(() => { if (now?.state === 'allowed') again() }, wait)
+    setTimeout(() => { if (now?.state === 'allowed' && !failed) again() }, wait)
   })
 }
 
@@ -78,11 +86,10 @@ function render() {
   const s = now
   const on = s.state === 'allowed'
   const running = tab === 'desktop' ? screen.open : terminal.open
-  const up = on && running && !lost
+  const up = on && running && since > 0
   let heading = s.heading, text = s.text
-  if (!on) state(s.state as 'asking' | 'waiting' | 'refused' | 'ended')
-  else if (up && el('screen').querySelector('canvas')?.width || up && tab === 'terminal') state('connected')
-  else state('waiting')
+  if (s.state !== 'allowed') state(s.state)
+  else state(up ? 'connected' : 'waiting')
   if (on) {
     if (tab === 'desktop' && !s.view) { heading = texts.noview!; text = texts.notallowed! }
     else if (tab === 'terminal' && !s.terminal) { heading = texts.noterminal!; text = texts.notallowed! }
@@ -109,6 +116,8 @@ function render() {
   const person = document.getElementById('person')
   if (person) { person.hidden = !up; el('person-name').textContent = s.person }
   for (const b of document.querySelectorAll<HTMLButtonElement>('[data-needs]')) b.disabled = !(up && tab === 'desktop' && (b.dataset.needs === 'view' || s.control))
+  if (on && !s.control && s.view) press(el('viewonly'), el('control'))
+  for (const t of ['desktop', 'terminal'] as const) el(`tab-${t}`).title = on && !(t === 'desktop' ? s.view : s.terminal) ? texts.notallowed! : ''
   el('tab-terminal').classList.toggle('locked', on && !s.terminal)
   el('tab-desktop').classList.toggle('locked', on && !s.view)
   root.classList.toggle('viewing', tab === 'desktop')
@@ -134,7 +143,7 @@ el('tabs').addEventListener('keydown', (e) => {
 })
 el('reconnect').addEventListener('click', () => { failed = ''; lost = 0; choose(tab) })
 
-const press = (on: HTMLElement, off: HTMLElement) => { on.setAttribute('aria-pressed', 'true'); off.setAttribute('aria-pressed', 'false') }
+function press(on: HTMLElement, off: HTMLElement) { on.setAttribute('aria-pressed', 'true'); off.setAttribute('aria-pressed', 'false') }
 el('control').addEventListener('click', () => { screen.setViewOnly(false); press(el('control'), el('viewonly')) })
 el('viewonly').addEventListener('click', () => { screen.setViewOnly(true); letGo(); press(el('viewonly'), el('control')) })
 el('fit').addEventListener('click', () => { screen.setFit(true); press(el('fit'), el('full')) })

@@ -13,18 +13,30 @@ if (zone && !document.cookie.includes(`tz=${zone}`)) {
   document.cookie = `tz=${zone}; path=/; max-age=31536000; samesite=lax; secure`
 }
 
-// Server-sent hints become events on the body; hx-trigger="tb-ticket from:body" does the rest.
+// Server-sent hints become events on the body; hx-trigger="tb-ticket from:body" does the rest. While a
+// menu is open they wait: what somebody is about to press must not move.
 let events: EventSource | undefined
+const waiting = new Map<string, Set<string>>()
+function flush() {
+  if ($('main details.tb-menu[open]')) return
+  for (const [topic, ids] of waiting) {
+    for (const detail of ids) document.body.dispatchEvent(new CustomEvent(`tb-${topic}`, { detail }))
+  }
+  waiting.clear()
+}
 function listen() {
   if (events || !$('[data-live]')) return
   events = new EventSource('/events')
   for (const topic of ['ticket', 'device', 'session']) {
     events.addEventListener(topic, (e) => {
-      document.body.dispatchEvent(new CustomEvent(`tb-${topic}`, { detail: (e as MessageEvent<string>).data }))
+      const ids = waiting.get(topic) ?? new Set()
+      waiting.set(topic, ids.add((e as MessageEvent<string>).data))
+      flush()
     })
   }
 }
 listen()
+document.addEventListener('toggle', flush, true)
 addEventListener('pagehide', () => { events?.close(); events = undefined })
 addEventListener('pageshow', listen)
 
