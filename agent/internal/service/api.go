@@ -104,6 +104,11 @@ func (s *Service) serve(f func(*call) error) http.Handler {
 			http.Error(w, "unknown peer", http.StatusForbidden)
 			return
 		}
+		select {
+		case <-s.known: // just started: "not enrolled" would be untrue, and the person would believe it
+		case <-r.Context().Done():
+			return
+		}
 		c := &call{s: s, d: s.dev.Load(), peer: peer, w: w, r: r}
 		lang := r.Header.Get("Accept-Language")
 		if lang == "" {

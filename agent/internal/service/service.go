@@ -50,6 +50,9 @@ type Service struct {
 	o     Options
 	trays *trays
 	dev   atomic.Pointer[device] // nil until the computer is enrolled
+
+	settled func()          // the service knows whether this computer is enrolled
+	known   <-chan struct{} // closed by settled; callers who come earlier wait
 }
 
 // enrolmentPoll is how often a service that is not enrolled looks whether it is now.
@@ -82,7 +85,8 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	s := &Service{o: o, trays: newTrays()}
+	known := make(chan struct{})
+	s := &Service{o: o, trays: newTrays(), settled: sync.OnceFunc(func() { close(known) }), known: known}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var work sync.WaitGroup
@@ -132,6 +136,7 @@ func (s *Service) live(ctx context.Context) error {
 		return err
 	}
 	s.dev.Store(d)
+	s.settled()
 	s.trays.dirty()
 	// What start-up needed is given back: a service that waits should be small.
 	debug.FreeOSMemory()
@@ -155,6 +160,7 @@ func (s *Service) identity(ctx context.Context) (keystore.Identity, error) {
 		case err == nil && id.Enrolled:
 			return id, nil
 		}
+		s.settled()
 		if !told {
 			s.o.Logger.Info("not enrolled yet, waiting for traybell-agent enrol")
 			told = true
