@@ -130,7 +130,7 @@ func (s *server) fail(err error, language string) *problem {
 	for _, k := range kinds {
 		if errors.Is(err, k.kind) {
 			if k.kind == desk.ErrUnavailable {
-				s.Logger.Error("request could not be stored", "err", errors.Unwrap(err), "cause", err)
+				s.Logger.Error("request could not be stored", "err", cause(err))
 			}
 			return newProblem(k.status, k.code, desk.Text(err, language))
 		}
@@ -139,6 +139,15 @@ func (s *server) fail(err error, language string) *problem {
 		s.Logger.Error("request failed", "err", err)
 	}
 	return newProblem(http.StatusServiceUnavailable, api.CodeUnavailable, desk.Text(desk.ErrUnavailable, language))
+}
+
+// cause is what the log says of an error.
+func cause(err error) error {
+	var e *desk.Error
+	if errors.As(err, &e) {
+		return e.Cause()
+	}
+	return err
 }
 
 func newProblem(status int, code, detail string) *problem {

@@ -102,6 +102,9 @@ func (s *server) devices() {
 		if err := s.Devices.Remove(ctx, actorOf(ctx), device.ID(in.ID)); err != nil {
 			return nil, err
 		}
+		if err := s.Access.DeviceRemoved(ctx, device.ID(in.ID)); err != nil {
+			return nil, err
+		}
 		if s.Relay != nil {
 			s.Relay.Drop(in.ID, "unknown_device", device.ErrRemoved.Error())
 		}

@@ -42,6 +42,14 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.cause}
 }
 
+// Cause is what lies behind the sentence, for the log; e itself when there is nothing else.
+func (e *Error) Cause() error {
+	if e.cause == nil {
+		return e
+	}
+	return e.cause
+}
+
 // In is the sentence in a language.
 func (e *Error) In(language string) string {
 	for _, area := range []string{"desk.", "access."} {

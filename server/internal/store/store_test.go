@@ -318,7 +318,6 @@ func TestTickets(t *testing.T) {
 				{"by subject", store.TicketFilter{Sort: ticket.BySubject, Ascending: true}, []int64{1001, 1002}},
 				{"one status", store.TicketFilter{Status: ticket.Open}, []int64{1001}},
 				{"live", store.TicketFilter{Live: true, Offset: 1}, []int64{1001}},
-				{"changed since", store.TicketFilter{ChangedAfter: now.Add(time.Minute)}, []int64{1002}},
 				{"page", store.TicketFilter{Limit: 1}, []int64{1002}},
 				{"cursor", store.TicketFilter{Before: 1002}, []int64{1001}},
 				{"other organization", store.TicketFilter{Organization: "o2"}, nil},
@@ -349,6 +348,20 @@ func TestTickets(t *testing.T) {
 			}
 			if m, err := tx.TicketCounts(store.TicketFilter{Status: ticket.Closed}); m[ticket.Open] != 1 || m[ticket.New] != 1 || err != nil {
 				t.Errorf("counts %v, %v", m, err)
+			}
+			return nil
+		})
+		write(t, s, func(tx store.Tx) error {
+			return tx.InsertMessage(ticket.Message{ID: "m2", Ticket: b.ID, Kind: ticket.Public, AuthorName: "Anna", FromStaff: true, Text: "x", At: now.Add(90 * time.Second)})
+		})
+		read(t, s, func(tx store.Tx) error {
+			for _, c := range []struct {
+				since time.Duration
+				want  string
+			}{{0, "[{t1 } {t2 Anna}]"}, {time.Minute, "[{t2 Anna}]"}, {100 * time.Second, "[{t2 }]"}, {time.Hour, "[]"}} {
+				if got, err := tx.TicketNews("d1", now.Add(c.since)); fmt.Sprint(got) != c.want || err != nil {
+					t.Errorf("news since %v: %v, %v; want %s", c.since, got, err, c.want)
+				}
 			}
 			return nil
 		})

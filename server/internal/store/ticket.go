@@ -94,10 +94,9 @@ type TicketFilter struct {
 	Assignee     account.ID
 	Status       ticket.Status // empty: every status
 	Live         bool          // not closed
-	ChangedAfter time.Time
-	Query        string      // words in number, subject, text, people or messages
-	Internal     bool        // Query searches notes too
-	Sort         ticket.Sort // default ticket.ByUpdated
+	Query        string        // words in number, subject, text, people or messages
+	Internal     bool          // Query searches notes too
+	Sort         ticket.Sort   // default ticket.ByUpdated
 	Ascending    bool
 	Before       int64 // only numbers below: the cursor of a list by descending number
 	Offset       int
@@ -123,9 +122,6 @@ func (t Tx) ticketWhere(f TicketFilter) *where {
 	}
 	if f.Live {
 		w.and("t.status <> 'closed'")
-	}
-	if !f.ChangedAfter.IsZero() {
-		w.and("t.updated_at > ?", micros(f.ChangedAfter))
 	}
 	if f.Status != "" {
 		w.and("t.status = ?", f.Status)
@@ -176,6 +172,20 @@ func (t Tx) TicketCounts(f TicketFilter) (map[ticket.Status]int, error) {
 		m[c.status] = c.n
 	}
 	return m, err
+}
+
+// TicketNews is a ticket that has moved, and who of staff has answered last meanwhile.
+type TicketNews struct {
+	Ticket   ticket.ID
+	Answered string // empty: nobody
+}
+
+const ticketNews = `select t.id, coalesce((select m.author_name from messages m where m.ticket_id = t.id and m.kind = 'message' and m.from_staff and m.at > $1 order by m.at desc limit 1), '')
+	from tickets t where t.device_id = $2 and t.source = 'device' and t.updated_at > $1 and t.updated_at > t.created_at order by t.updated_at limit 20`
+
+// TicketNews lists the tickets filed at a device that have moved since a time.
+func (t Tx) TicketNews(d device.ID, since time.Time) ([]TicketNews, error) {
+	return all(t, func(r row) (n TicketNews, err error) { return n, r.Scan(&n.Ticket, &n.Answered) }, ticketNews, micros(since), d)
 }
 
 const insertMessage = `insert into messages (id, ticket_id, kind, author, author_name, from_staff, text, at) values ($1, $2, $3, $4, $5, $6, $7, $8)`

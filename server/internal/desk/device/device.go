@@ -21,7 +21,6 @@ import (
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/device"
 	"github.com/traybell/traybell/server/internal/store"
-	"github.com/traybell/traybell/server/internal/ticket"
 	"github.com/traybell/traybell/shared/api"
 	"github.com/traybell/traybell/shared/link"
 )
@@ -233,25 +232,12 @@ func (d *Devices) LinkUp(ctx context.Context, id device.ID, facts link.Facts, ad
 // news owes the device word of its tickets that have moved since it was last seen. A ticket's own notice is
 // dropped while the device is away.
 func news(c *desk.Change, id device.ID, since time.Time) error {
-	moved, err := c.Tickets(store.TicketFilter{Device: id, ChangedAfter: since, Limit: 20})
+	moved, err := c.TicketNews(id, since)
 	if err != nil {
 		return err
 	}
-	for _, k := range moved {
-		if k.Source != ticket.FromDevice || k.UpdatedAt.Equal(k.CreatedAt) {
-			continue
-		}
-		thread, err := c.Messages(k.ID)
-		if err != nil {
-			return err
-		}
-		job := desk.TicketJob{Ticket: string(k.ID)}
-		for _, m := range thread {
-			if m.Kind == ticket.Public && m.FromStaff && m.At.After(since) {
-				job.Answered = m.AuthorName
-			}
-		}
-		if err := c.Owe(desk.JobTicketMoved, job); err != nil {
+	for _, n := range moved {
+		if err := c.Owe(desk.JobTicketMoved, desk.TicketJob{Ticket: string(n.Ticket), Answered: n.Answered}); err != nil {
 			return err
 		}
 	}
