@@ -19,7 +19,7 @@ import (
 	"github.com/traybell/traybell/agent/internal/rfb/rfbtest"
 )
 
-const soon = 10 * time.Second
+const soon = 40 * time.Second // the race detector on a busy machine is slow
 
 func open(t testing.TB, o Options) *Desktop {
 	t.Helper()
@@ -98,9 +98,9 @@ func text(a *x11test.App, w xproto.Window, r image.Rectangle, seed uint64) {
 }
 
 func TestPictureIsExactOnceSettled(t *testing.T) {
-	display := x11test.Start(t, "800x600x24")
+	display := x11test.Start(t, "480x360x24")
 	a := x11test.Connect(t, display)
-	w := a.Window(image.Rect(0, 0, 800, 600), 0x335577)
+	w := a.Window(image.Rect(0, 0, 480, 360), 0x335577)
 	d := open(t, Options{Display: display})
 	for _, c := range []struct {
 		name      string
@@ -117,11 +117,11 @@ func TestPictureIsExactOnceSettled(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v, _ := serve(t, d, c.format, c.encodings)
 			exact(t, a, v)
-			a.Put(w, image.Rect(100, 50, 600, 450), photo(500, 400))
-			text(a, w, image.Rect(300, 300, 790, 590), 3)
+			a.Put(w, image.Rect(60, 30, 360, 270), photo(300, 240))
+			text(a, w, image.Rect(180, 180, 474, 354), 3)
 			exact(t, a, v)
-			text(a, w, image.Rect(13, 7, 431, 222), 4)
-			a.Copy(w, image.Rect(100, 50, 600, 450), image.Pt(100, 40))
+			text(a, w, image.Rect(13, 7, 231, 122), 4)
+			a.Copy(w, image.Rect(60, 30, 360, 270), image.Pt(60, 20))
 			exact(t, a, v)
 		})
 	}
@@ -602,9 +602,6 @@ func TestResizeIsFollowed(t *testing.T) {
 	exact(t, a, v)
 	exact(t, a, old)
 	exact(t, a, never)
-	if err := randr.Init(a.X); err != nil {
-		t.Fatal(err)
-	}
 	shrink(t, a, 800, 600)
 	for _, v := range []*rfbtest.Viewer{v, old} {
 		v.Until(soon, "the new size", func() bool { w, h := v.Size(); return w == 800 && h == 600 })
@@ -641,7 +638,7 @@ func TestTwoViewersAtOnce(t *testing.T) {
 	text(a, w, image.Rect(0, 0, 400, 400), 1)
 	two, _ := serve(t, d, rfb.Native, rfbtest.Without(rfbtest.NoVNC, rfb.EncContinuous))
 	exact(t, a, two)
-	for i := range 20 {
+	for i := range 10 {
 		text(a, w, image.Rect(i*10, i*10, 300+i*10, 200+i*10), uint64(i))
 		exact(t, a, two)
 	}

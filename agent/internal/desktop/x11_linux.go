@@ -70,12 +70,9 @@ func (d *xDisplay) start(name string) error {
 	if err := usable(setup, screen); err != nil {
 		return err
 	}
-	for _, ext := range []struct {
-		name string
-		init func(*xgb.Conn) error
-	}{{"XFIXES", xfixes.Init}, {"DAMAGE", damage.Init}} {
-		if err := ext.init(d.x); err != nil {
-			return fmt.Errorf("the X server lacks the extension %s, without which changes can't be followed: %w", ext.name, err)
+	for _, ext := range []string{"XFIXES", "DAMAGE"} {
+		if !x11.Has(d.x, ext) {
+			return fmt.Errorf("the X server lacks the extension %s, without which changes can't be followed", ext)
 		}
 	}
 	if _, err := xfixes.QueryVersion(d.x, 5, 0).Reply(); err != nil {
@@ -107,9 +104,7 @@ func (d *xDisplay) start(name string) error {
 	}
 	d.size = image.Pt(int(g.Width), int(g.Height))
 	d.listWindows()
-	if d.local && shm.Init(d.x) != nil {
-		d.local = false
-	}
+	d.local = d.local && x11.Has(d.x, "MIT-SHM")
 	d.resize(d.size)
 	return nil
 }
@@ -141,7 +136,7 @@ func (d *xDisplay) refuseWayland() error {
 	if r, err := xproto.QueryExtension(d.x, uint16(len(name)), name).Reply(); err == nil && r.Present {
 		wayland = true
 	}
-	if !wayland && randr.Init(d.x) == nil {
+	if !wayland && x11.Has(d.x, "RANDR") {
 		if r, err := randr.GetScreenResourcesCurrent(d.x, d.root).Reply(); err == nil {
 			for _, o := range r.Outputs {
 				if i, err := randr.GetOutputInfo(d.x, o, r.ConfigTimestamp).Reply(); err == nil && strings.HasPrefix(string(i.Name), name) {

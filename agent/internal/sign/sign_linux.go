@@ -92,8 +92,7 @@ func (s *Sign) create() error {
 	if !ok {
 		return fmt.Errorf("a screen of depth %d is not supported", s.depth)
 	}
-	randr.Init(s.x) // without it the screen is one
-	s.shapes = shape.Init(s.x) == nil
+	s.shapes = x11.Has(s.x, "SHAPE")
 	var err error
 	if s.artist, err = newArtist(s.o.Texts, s.scale()); err != nil {
 		return err
@@ -159,6 +158,10 @@ func (s *Sign) scale() float64 {
 // readScreens finds the monitors, the primary one first.
 func (s *Sign) readScreens() {
 	s.screens = nil
+	if !x11.Has(s.x, "RANDR") {
+		s.readWhole()
+		return
+	}
 	var primary randr.Output
 	if p, err := randr.GetOutputPrimary(s.x, s.root).Reply(); err == nil {
 		primary = p.Output
@@ -179,19 +182,26 @@ func (s *Sign) readScreens() {
 			}
 		}
 	}
-	g, err := xproto.GetGeometry(s.x, xproto.Drawable(s.root)).Reply()
-	if err != nil {
-		return
-	}
-	all := image.Rect(0, 0, int(g.Width), int(g.Height))
-	kept := s.screens[:0]
-	for _, m := range s.screens {
+	monitors := s.screens
+	s.readWhole()
+	all := s.screens[0]
+	kept := monitors[:0]
+	for _, m := range monitors {
 		if m = m.Intersect(all); !m.Empty() {
 			kept = append(kept, m)
 		}
 	}
-	if s.screens = kept; len(kept) == 0 {
-		s.screens = []image.Rectangle{all}
+	if len(kept) > 0 {
+		s.screens = kept
+	}
+}
+
+// readWhole takes all of the X screen for one monitor.
+func (s *Sign) readWhole() {
+	screen := xproto.Setup(s.x).DefaultScreen(s.x)
+	s.screens = []image.Rectangle{image.Rect(0, 0, int(screen.WidthInPixels), int(screen.HeightInPixels))}
+	if g, err := xproto.GetGeometry(s.x, xproto.Drawable(s.root)).Reply(); err == nil { // it may have changed since
+		s.screens[0].Max = image.Pt(int(g.Width), int(g.Height))
 	}
 }
 
@@ -550,7 +560,7 @@ func (s *Sign) overlay(w xproto.Window) bool {
 	if o, err := xproto.GetSelectionOwner(s.x, atom.Atom).Reply(); err != nil || o.Owner == 0 {
 		return false // asking for the overlay would make one
 	}
-	if composite.Init(s.x) != nil {
+	if !x11.Has(s.x, "Composite") {
 		return false
 	}
 	if _, err := composite.QueryVersion(s.x, 0, 4).Reply(); err != nil {

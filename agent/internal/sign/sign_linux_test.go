@@ -143,9 +143,6 @@ func TestSignComesBackOnTop(t *testing.T) {
 			xproto.ConfigureWindow(a.X, win, xproto.ConfigWindowStackMode, []uint32{xproto.StackModeBelow})
 		}},
 		{"cut to nothing", func() {
-			if err := shape.Init(a.X); err != nil {
-				t.Fatal(err)
-			}
 			shape.Rectangles(a.X, shape.SoSet, shape.SkBounding, 0, win, 0, 0, nil)
 		}},
 	} {

@@ -27,6 +27,10 @@ var quiet = sync.OnceFunc(func() { xgb.Logger.SetOutput(io.Discard) })
 // ~/.Xauthority. The error names what is missing.
 func Connect(display, authority string) (*xgb.Conn, error) {
 	quiet()
+	opcodes, err := extensions(display, authority)
+	if err != nil {
+		return nil, err
+	}
 	d, err := dial(display, authority)
 	if err != nil {
 		return nil, err
@@ -36,6 +40,9 @@ func Connect(display, authority string) (*xgb.Conn, error) {
 		d.conn.Close()
 		return nil, d.refused(display, err)
 	}
+	x.ExtLock.Lock()
+	x.Extensions = opcodes
+	x.ExtLock.Unlock()
 	if i := strings.LastIndexByte(display, '.'); i > strings.LastIndexByte(display, ':') {
 		if n, err := strconv.Atoi(display[i+1:]); err == nil {
 			x.DefaultScreen = n

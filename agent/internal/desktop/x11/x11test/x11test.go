@@ -76,9 +76,6 @@ func Connect(t testing.TB, display string) *App {
 		[]uint32{xproto.SubwindowModeIncludeInferiors, 0}).Check(); err != nil {
 		t.Fatal(err)
 	}
-	if err := xtest.Init(x); err != nil {
-		t.Fatal(err)
-	}
 	a.hidePointer()
 	return a
 }
