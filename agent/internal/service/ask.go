@@ -49,6 +49,10 @@ func (d *device) ask(ctx context.Context, a link.Ask) {
 		state(link.AskState{State: link.AskRefused, Reason: "scope_not_granted", User: q.User})
 		return
 	}
+	if st, ok := d.lastAnswer(q); ok { // asked again after the link was cut: the answer stands
+		state(st)
+		return
+	}
 	if e, ok := d.preapproved(ctx, q); ok {
 		row(ledger.Asked, "")
 		d.record(ctx, grantEntry(ledger.Allowed, e, ledger.Entry{Session: q.Session, Scopes: e.Grant.Scopes, By: q.User}))
@@ -73,6 +77,9 @@ func (d *device) ask(ctx context.Context, a link.Ask) {
 		state(link.AskState{State: link.AskLocked, User: seat.User, Since: seat.Since})
 		return
 	}
+	if d.askedBefore(q) {
+		return
+	}
 	q.Standing = stands
 	q.Words = consent.Words(d.s.language(q.UserID))
 	q, reason := d.desk.Ask(q)
@@ -90,6 +97,53 @@ func (d *device) ask(ctx context.Context, a link.Ask) {
 	if !d.s.trays.graphical(q.UserID) {
 		notifyText(seat.TTY, catalogue.For(d.s.language(q.UserID)).T("agent.tty.question", "Name", q.Name, "Organization", q.Organization))
 	}
+}
+
+// askedBefore tells the server again what became of a question that is still open.
+func (d *device) askedBefore(q consent.Question) bool {
+	open, err := d.desk.Get(q.Session, q.UserID)
+	if err != nil || open.Account != q.Account {
+		return false
+	}
+	if !open.ShownAt.IsZero() {
+		d.shown(context.Background(), open, false)
+	}
+	return true
+}
+
+// maxAnswers bounds how many answers are remembered for a server that asks again.
+const maxAnswers = 200
+
+// remember keeps a question's answer, for a server that did not hear it.
+func (d *device) remember(q consent.Question, st link.AskState) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.answers) >= maxAnswers {
+		clear(d.answers)
+	}
+	d.answers[q.Session] = answer{q.Account, q.UserID, st}
+}
+
+// answer is what became of a question.
+type answer struct {
+	account, userID string
+	state           link.AskState
+}
+
+// lastAnswer returns what was answered to this very question. A yes counts only while its grant lives.
+func (d *device) lastAnswer(q consent.Question) (link.AskState, bool) {
+	d.mu.Lock()
+	a, ok := d.answers[q.Session]
+	d.mu.Unlock()
+	if ok && a.account == q.Account && a.state.State == link.AskRefused {
+		return a.state, true
+	}
+	for _, e := range d.grants.Live(q.UserID) {
+		if e.Grant.Session == q.Session && e.Grant.Holder != nil && e.Grant.Holder.Account == q.Account {
+			return link.AskState{State: link.AskAllowed, User: q.User, Grant: &e.Signed}, true
+		}
+	}
+	return link.AskState{}, false
 }
 
 // askable keeps the known scopes, once each, in the order people read them. Administrator rights can
@@ -294,7 +348,9 @@ func (d *device) answered(o consent.Outcome) {
 	switch o.Result {
 	case consent.Refused, consent.Silence:
 		d.record(ctx, questionRow(ledger.Refused, q, ledger.Entry{Code: o.Reason}))
-		d.send(link.TypeAskState, link.AskState{Session: q.Session, State: link.AskRefused, Reason: o.Reason, User: q.User})
+		st := link.AskState{Session: q.Session, State: link.AskRefused, Reason: o.Reason, User: q.User}
+		d.remember(q, st)
+		d.send(link.TypeAskState, st)
 		d.log.Info("question refused", "session", q.Session, "actor", q.Account, "code", o.Reason)
 	case consent.Withdrawn:
 		d.record(ctx, questionRow(ledger.Refused, q, ledger.Entry{Code: "withdrawn"}))

@@ -50,6 +50,7 @@ type device struct {
 	reported link.Facts          // as last told
 	sessions map[string]*session // live
 	seen     map[string]bool     // offers that were used up, by channel and by token
+	answers  map[string]answer   // by session
 	guards   map[string]int      // open windows of Traybell, by OS user
 }
 
@@ -61,7 +62,7 @@ func newDevice(ctx context.Context, s *Service, id keystore.Identity) (*device, 
 	d := &device{
 		s: s, log: s.o.Logger.With("device", id.Device), id: id, db: db,
 		wake: make(chan struct{}, 1), facts: make(chan struct{}, 1), since: s.o.Clock.Now(),
-		sessions: map[string]*session{}, seen: map[string]bool{}, guards: map[string]int{},
+		sessions: map[string]*session{}, seen: map[string]bool{}, guards: map[string]int{}, answers: map[string]answer{},
 	}
 	fail := func(err error) (*device, error) {
 		db.Close()
@@ -206,6 +207,11 @@ func (d *device) Up(ctx context.Context, w link.Welcome) {
 	d.mu.Unlock()
 	for _, id := range over {
 		d.endSession(ctx, id, "technician")
+	}
+	for _, q := range d.desk.Waiting("") {
+		if !slices.Contains(held, q.Session) {
+			d.desk.Withdraw(q.Session)
+		}
 	}
 	now := d.s.o.Clock.Now()
 	d.mu.Lock()
