@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -434,11 +433,6 @@ type apiError struct {
 }
 
 func (e apiError) Error() string { return fmt.Sprintf("%d: %s", e.status, e.body) }
-
-func isAPI(err error) bool {
-	var e apiError
-	return errors.As(err, &e)
-}
 
 type status struct {
 	State        string `json:"state"`
