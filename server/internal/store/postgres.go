@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"strings"
@@ -18,7 +19,7 @@ import (
 )
 
 // attempts is how often a write runs when others get in its way.
-const attempts = 8
+const attempts = 7
 
 // postgresEngine is a PostgreSQL database. Transactions run at READ COMMITTED: every update names the
 // version it read or the condition it relies on, and a write that finds itself outrun runs again.
@@ -65,14 +66,21 @@ func (e *postgresEngine) read(ctx context.Context, f func(Tx) error) error {
 }
 
 func (e *postgresEngine) write(ctx context.Context, f func(Tx) error) error {
-	var err error
-	for range attempts {
-		err = e.run(ctx, nil, f)
-		if !errors.Is(err, ErrStale) && !errors.Is(err, ErrExists) {
+	for n := 0; ; n++ {
+		err := e.run(ctx, nil, f)
+		if !errors.Is(err, ErrStale) && !errors.Is(err, ErrExists) || n == attempts-1 {
+			return err
+		}
+		if !errors.Is(err, ErrStale) && n > 0 {
+			return err // it existed before this write began
+		}
+		// With jitter, so that those who met do not meet again.
+		select {
+		case <-time.After(rand.N(5 * time.Millisecond << n)):
+		case <-ctx.Done():
 			return err
 		}
 	}
-	return err
 }
 
 func (e *postgresEngine) run(ctx context.Context, o *sql.TxOptions, f func(Tx) error) error {

@@ -448,8 +448,14 @@ func TestJobsAndLeases(t *testing.T) {
 			})
 			return ok
 		}
-		if !lease("x", now) || !lease("x", now) || lease("y", now) || !lease("y", now.Add(time.Minute)) {
-			t.Error("a lease has one holder, who may renew it, until it ends")
+		for i, c := range []struct {
+			holder string
+			now    time.Time
+			want   bool
+		}{{"x", now, true}, {"x", now, true}, {"y", now, false}, {"y", now.Add(time.Minute), true}} {
+			if got := lease(c.holder, c.now); got != c.want {
+				t.Errorf("step %d: lease for %s: %v, want %v", i, c.holder, got, c.want)
+			}
 		}
 		read(t, s, func(tx store.Tx) error {
 			for holder, want := range map[string]bool{"x": false, "y": true} {
