@@ -64,14 +64,15 @@ func (s *Service) handler() http.Handler {
 			return f(c)
 		})
 	}
-	kept := func(pattern string, f func(*call) error) {
+	guarded := func(pattern string, widens bool, f func(*call) error) {
 		own(pattern, func(c *call) error {
-			if err := c.personOnly(); err != nil {
+			if err := c.personOnly(widens); err != nil {
 				return err
 			}
 			return f(c)
 		})
 	}
+	kept := func(pattern string, f func(*call) error) { guarded(pattern, true, f) }
 	open("GET /v1/status", (*call).status)
 	open("GET /v1/report", (*call).report)
 	open("POST /v1/tray", (*call).tray)
@@ -83,7 +84,7 @@ func (s *Service) handler() http.Handler {
 	kept("GET /v1/consents/{session}", (*call).consent)
 	kept("POST /v1/consents/{session}/shown", (*call).shown)
 	kept("POST /v1/consents/{session}/allow", (*call).allow)
-	kept("POST /v1/consents/{session}/refuse", (*call).refuse)
+	guarded("POST /v1/consents/{session}/refuse", false, (*call).refuse) // a no is never hard to say
 	kept("POST /v1/consents/{session}/more-time", (*call).moreTime)
 	own("GET /v1/grants", (*call).grants)
 	kept("POST /v1/grants", (*call).addGrant)
@@ -205,10 +206,11 @@ func (c *call) decode(v any) error {
 
 // personOnly refuses calls by which a technician would help themselves: from a process of a
 // session, and, while one of this OS user's sessions can do more than look, from any program but our
-// own tray and windows. It is written to the ledger.
-func (c *call) personOnly() error {
+// own tray and windows. A call that widens nothing is refused only to a process of a session. It is
+// written to the ledger.
+func (c *call) personOnly(widens bool) error {
 	pids, strong := c.d.programs(c.peer.ID)
-	if !c.suspicious(pids, strong) {
+	if !c.suspicious(pids, strong && widens) {
 		return nil
 	}
 	c.d.record(c.r.Context(), ledger.Entry{
@@ -339,7 +341,7 @@ func (c *call) tray() error {
 		}
 	}
 	if c.d != nil {
-		if err := c.personOnly(); err != nil {
+		if err := c.personOnly(true); err != nil {
 			return err
 		}
 	}
@@ -441,7 +443,7 @@ func (c *call) file() error {
 		return outbox.InvalidError{Field: "help"}
 	}
 	if t.Help != "" && t.Help != "ask" { // it allows something
-		if err := c.personOnly(); err != nil {
+		if err := c.personOnly(true); err != nil {
 			return err
 		}
 	}
