@@ -48,6 +48,9 @@ func (d *Desktop) key(v *viewer, k rfb.KeyEvent) error {
 		return in.Release(code)
 	}
 	if code, held := v.hands.keys[name]; held { // the viewer's keyboard repeats
+		if modifier(k.Keysym) {
+			return nil // letting go of Alt for a moment would open a menu
+		}
 		if err := in.Release(code); err != nil {
 			return err
 		}

@@ -7,17 +7,16 @@ import "time"
 // little more under way than the line holds, so that a new change never queues
 // behind old pictures.
 type flow struct {
-	seq      uint32
-	marks    []mark // under way, oldest first
-	under    int    // bytes under way
-	rtt      time.Duration
-	rttAt    time.Time
-	rate     float64 // bytes a second; 0 until learnt
-	rateAt   time.Time
-	done     int64 // bytes answered for
-	doneAt   time.Time
-	frame    float64 // mean bytes of an update
-	starting bool    // the line had been empty when the last mark was sent
+	seq    uint32
+	marks  []mark // under way, oldest first
+	under  int    // bytes under way
+	rtt    time.Duration
+	rttAt  time.Time
+	rate   float64 // bytes a second; 0 until learnt
+	rateAt time.Time
+	done   int64 // bytes answered for
+	doneAt time.Time
+	frame  float64 // mean bytes of an update
 }
 
 type mark struct {
@@ -33,6 +32,7 @@ const (
 	rttLives  = 10 * time.Second
 	rateLives = 5 * time.Second
 	minWindow = 16 << 10
+	maxMarks  = 256
 )
 
 // sent notes n bytes sent, to be answered by a fence with the returned number. n 0 is a probe.
@@ -40,6 +40,10 @@ func (f *flow) sent(now time.Time, n int) uint32 {
 	f.seq++
 	if f.under == 0 {
 		f.doneAt = now
+	}
+	if len(f.marks) == maxMarks { // a viewer that answers nothing
+		f.under -= f.marks[0].bytes
+		f.marks = append(f.marks[:0], f.marks[1:]...)
 	}
 	f.marks = append(f.marks, mark{f.seq, n, now, f.done, f.doneAt, f.under == 0})
 	f.under += n

@@ -89,6 +89,7 @@ const (
 	parallelArea = 64 << 10 // pixels: below, a second core costs more than it brings
 	scrollArea   = 24 << 10 // pixels changed, below which no scroll is looked for
 	sendEarly    = 24 << 10 // bytes of an update that are worth sending before the rest is encoded
+	maxReply     = 64 << 10 // bytes of answers for a viewer that asks but doesn't read
 	plain        = 0x55707b // the picture while paused
 )
 
@@ -223,7 +224,7 @@ func (v *viewer) heard(m any) {
 	case rfb.EnableContinuous:
 		if m.On && w.enc[rfb.EncContinuous] {
 			w.continuous = true
-		} else if w.continuous {
+		} else if w.continuous && len(v.reply) < maxReply {
 			w.continuous = false
 			v.reply = rfb.AppendEndOfContinuous(v.reply)
 		}
@@ -232,7 +233,7 @@ func (v *viewer) heard(m any) {
 			if len(m.Payload) == 4 {
 				v.flow.answered(time.Now(), binary.BigEndian.Uint32(m.Payload))
 			}
-		} else if len(v.reply) < 64<<10 {
+		} else if len(v.reply) < maxReply {
 			v.reply = rfb.AppendFence(v.reply, m.Flags&(rfb.FenceBlockBefore|rfb.FenceBlockAfter|rfb.FenceSyncNext), m.Payload)
 		}
 	case rfb.SetDesktopSize:
@@ -255,14 +256,14 @@ func (v *viewer) encodings(list []int32) {
 		}
 	}
 	fresh := func(e int32) bool { return w.enc[e] && !old[e] }
-	if fresh(rfb.EncContinuous) {
+	if fresh(rfb.EncContinuous) && len(v.reply) < maxReply {
 		v.reply = rfb.AppendEndOfContinuous(v.reply)
 	}
-	if fresh(rfb.EncFence) {
+	if fresh(rfb.EncFence) && len(v.reply) < maxReply {
 		v.reply = v.probe(v.reply) // before the first picture: a clean round trip
 	}
 	for _, e := range []int32{rfb.EncExtDesktopSize, rfb.EncQEMUKey, rfb.EncExtMouseButtons} {
-		if fresh(e) {
+		if fresh(e) && len(w.announce) < 16 {
 			w.announce = append(w.announce, e)
 		}
 	}

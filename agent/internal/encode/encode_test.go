@@ -270,6 +270,23 @@ func BenchmarkJPEGPhoto(b *testing.B) {
 	b.ReportMetric(float64(len(out))/1000, "kB/frame")
 }
 
+// BenchmarkJPEGStandard is the standard library's encoder on the same picture, to compare with.
+func BenchmarkJPEGStandard(b *testing.B) {
+	f := smooth(1920, 1080)
+	img := image.NewRGBA(f.Bounds())
+	for i, p := range f.Pix {
+		img.Pix[i*4], img.Pix[i*4+1], img.Pix[i*4+2], img.Pix[i*4+3] = byte(p>>16), byte(p>>8), byte(p), 255
+	}
+	var out bytes.Buffer
+	for b.Loop() {
+		out.Reset()
+		if err := jpeg.Encode(&out, img, &jpeg.Options{Quality: 79}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(out.Len())/1000, "kB/frame")
+}
+
 func BenchmarkChangedNothing(b *testing.B) {
 	f, g := page(1920, 1080), page(1920, 1080)
 	tiles := NewTiles(1920, 1080)
