@@ -80,8 +80,8 @@ func (s *Service) handler() http.Handler {
 	own("POST /v1/tickets", (*call).file)
 	own("GET /v1/tickets", (*call).tickets)
 	own("GET /v1/tickets/{id}", (*call).ticket)
-	kept("GET /v1/consents", (*call).consents)
-	kept("GET /v1/consents/{session}", (*call).consent)
+	guarded("GET /v1/consents", false, (*call).consents)
+	guarded("GET /v1/consents/{session}", false, (*call).consent)
 	kept("POST /v1/consents/{session}/shown", (*call).shown)
 	kept("POST /v1/consents/{session}/allow", (*call).allow)
 	guarded("POST /v1/consents/{session}/refuse", false, (*call).refuse) // a no is never hard to say
