@@ -315,6 +315,39 @@ func TestFormTellsTheThreeTruths(t *testing.T) {
 	}
 }
 
+func TestHelpBeforehandIsChosenUnderGuard(t *testing.T) {
+	b := start(t, content.KindForm)
+	body := b.enter()
+	id := hidden(t, body, "id")
+	if strings.Contains(body, "Until this ticket is closed") {
+		t.Error("help is offered without a guard")
+	}
+	fields := url.Values{"id": {id}, "title": {"x"}, "email": {"a@b.example"}, "do": {"help"}}
+	if _, body = b.form(fields, nil); !strings.Contains(body, "Until this ticket is closed") || len(b.s.Said("POST /v1/guard")) != 1 {
+		t.Errorf("no choices, or no guard:\n%s", body)
+	}
+	fields.Set("do", "send")
+	fields.Set("help", "ticket")
+	fields.Set("helping", "1")
+	b.form(fields, nil)
+	b.s.Lock()
+	defer b.s.Unlock()
+	if len(b.s.Sent) != 1 || b.s.Sent[0].Help != "ticket" {
+		t.Errorf("sent %+v", b.s.Sent)
+	}
+}
+
+func TestHelpWithoutItsChoicesIsIgnored(t *testing.T) {
+	b := start(t, content.KindForm)
+	id := hidden(t, b.enter(), "id")
+	b.form(url.Values{"id": {id}, "title": {"x"}, "email": {"a@b.example"}, "do": {"send"}, "help": {"48"}}, nil)
+	b.s.Lock()
+	defer b.s.Unlock()
+	if len(b.s.Sent) != 1 || b.s.Sent[0].Help != "" {
+		t.Errorf("sent %+v", b.s.Sent)
+	}
+}
+
 func TestADraftSurvives(t *testing.T) {
 	b := start(t, content.KindForm)
 	id := hidden(t, b.enter(), "id")

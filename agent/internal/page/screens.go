@@ -146,7 +146,7 @@ type formScreen struct {
 	Told, Phone, With             string
 	Facts                         []api.Fact
 	Proposed                      string
-	Busy                          bool
+	Helps                         []content.Choice // empty until they are asked for
 }
 
 func (v *visit) formScreen(ctx context.Context, f *form) (*formScreen, localapi.Status) {
@@ -157,6 +157,18 @@ func (v *visit) formScreen(ctx context.Context, f *form) (*formScreen, localapi.
 		s.With, s.Facts = content.SentWith(v.p, r)
 	}
 	return s, st
+}
+
+// offerHelp shows the choices of help beforehand, which make a permission, only while technicians'
+// input is held off.
+func (v *visit) offerHelp(s *formScreen) {
+	if !v.guard() {
+		return
+	}
+	s.Helps = content.Helps(v.p)
+	for _, n := range content.Hours {
+		s.Helps = append(s.Helps, content.Choice{Value: strconv.Itoa(n), Text: content.HelpHours(v.p, n)})
+	}
 }
 
 func (v *visit) showForm(w http.ResponseWriter, r *http.Request) {
@@ -269,6 +281,13 @@ func (v *visit) postForm(w http.ResponseWriter, r *http.Request) {
 
 	s, st := v.formScreen(r.Context(), f)
 	s.Trouble = trouble
+	if fields["do"] == "help" || fields["helping"] != "" {
+		v.offerHelp(s)
+	}
+	if s.Helps != nil && content.ValidHelp(fields["help"]) {
+		filled.Help = fields["help"]
+		s.F.Help = filled.Help
+	}
 	if fields["do"] != "send" || trouble != "" {
 		v.render(w, 200, screen{Title: content.FormWindow(v.p, st), Form: s})
 		return
@@ -496,11 +515,11 @@ func (v *visit) showSheet(w http.ResponseWriter, r *http.Request, kind string) {
 }
 
 // guard keeps technicians' input away while permissions are changed here.
-func (v *visit) guard() {
+func (v *visit) guard() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.guarded {
-		return
+		return true
 	}
 	c, err := v.service.Client()
 	if err == nil {
@@ -508,9 +527,10 @@ func (v *visit) guard() {
 	}
 	if err != nil {
 		v.o.Log.Warn("no guard", "err", err)
-		return
+		return false
 	}
 	v.guarded = true
+	return true
 }
 
 func (v *visit) postAct(w http.ResponseWriter, r *http.Request) {

@@ -10,7 +10,6 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/widget"
 
 	"github.com/traybell/traybell/agent/internal/localapi"
 	"github.com/traybell/traybell/agent/internal/window/content"
@@ -39,6 +38,7 @@ type Question struct {
 	count    *para
 	trouble  *wrong
 	body     fyne.CanvasObject
+	grow     func()
 	drawn    time.Time
 	over     bool
 	answered bool      // the answer is on its way
@@ -178,7 +178,7 @@ func (v *Question) show() {
 	v.ticks = map[string]*press{}
 	var ticks []fyne.CanvasObject
 	for _, c := range v.q.Choices {
-		p := newCheck(c.Text, true, func(bool) { v.trouble.set(""); v.body.Refresh() })
+		p := newCheck(c.Text, true, func(bool) { v.trouble.set(""); v.grow() })
 		v.ticks[c.Value] = p
 		ticks, all = append(ticks, p), append(all, p)
 	}
@@ -201,10 +201,10 @@ func (v *Question) show() {
 				v.hours, v.long = n, "hours"
 				hours.setText(content.Hour(v.o.Words, n))
 				long.set("hours")
-				v.body.Refresh()
+				v.grow()
 			}))
 		}
-		v.menu(pick, items)
+		dropDown(v.w, pick, items)
 	})
 	pick.glyph, pick.slim = glyphDown, true
 	all = append(all, long.items...)
@@ -234,7 +234,7 @@ func (v *Question) show() {
 		for _, c := range content.Refusals(v.o.Words) {
 			items = append(items, fyne.NewMenuItem(c.Text, func() { v.no(c.Value) }))
 		}
-		v.menu(other, items)
+		dropDown(v.w, other, items)
 	})
 	other.glyph = glyphDown
 	v.allow = button(t("word.allow"), v.yes)
@@ -250,17 +250,7 @@ func (v *Question) show() {
 	v.count.width = inside - v.more.MinSize().Width - gap
 	v.count.fill()
 	foot := stack(gap, container.New(ends{2}, v.count, v.more), container.New(ends{2}, refuse, other, v.allow))
-	page(v.w, formHigh, v.body, foot)
-}
-
-func (v *Question) menu(under *press, items []*fyne.MenuItem) {
-	pos := fyne.CurrentApp().Driver().AbsolutePositionForObject(under)
-	m := widget.NewPopUpMenu(fyne.NewMenu("", items...), v.w.Canvas())
-	pos.Y += under.Size().Height
-	if high := v.w.Canvas().Size().Height; pos.Y+m.MinSize().Height > high {
-		pos.Y = high - m.MinSize().Height
-	}
-	m.ShowAtPosition(pos)
+	v.grow = page(v.w, formHigh, v.body, foot)
 }
 
 func (v *Question) yes() {
@@ -319,7 +309,7 @@ func (v *Question) answer(how string, err error) {
 
 func (v *Question) refused(trouble string) {
 	v.trouble.set(trouble)
-	v.body.Refresh()
+	v.grow()
 }
 
 func (v *Question) longer() {

@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/png"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -39,7 +40,7 @@ type Form struct {
 	summary                         *wrong
 	files                           *fyne.Container
 	fileTrouble                     *wrong
-	severity, unfold                func()
+	severity, unfold, offer, grow   func()
 	told, urgent                    *para
 	toldBox                         fyne.CanvasObject
 	with                            *press
@@ -54,7 +55,8 @@ type Form struct {
 	timer   *time.Timer
 	gone    bool // the draft is removed or let go
 	sending bool
-	pending sync.WaitGroup // what the program must not end without
+	release []context.CancelFunc // of guards
+	pending sync.WaitGroup       // what the program must not end without
 }
 
 // Wait returns once the details are remembered; the program ends after it.
@@ -63,7 +65,7 @@ func (v *Form) Wait() { v.pending.Wait() }
 // NewForm fills w with a form: the draft that a crash left, or an empty one with the remembered details.
 func NewForm(w fyne.Window, o Options) *Form {
 	o.defaults()
-	v := &Form{o: o, w: w}
+	v := &Form{o: o, w: w, grow: func() {}}
 	found := false
 	if o.Dir != "" {
 		var err error
@@ -89,7 +91,7 @@ func NewForm(w fyne.Window, o Options) *Form {
 // NewFilled is NewForm with a form that is filled in already; recalled shows the details in one line.
 func NewFilled(w fyne.Window, o Options, f content.Form, recalled bool) *Form {
 	o.defaults()
-	v := &Form{o: o, w: w, f: f}
+	v := &Form{o: o, w: w, f: f, grow: func() {}}
 	v.build(false, recalled)
 	v.show()
 	return v
@@ -97,6 +99,7 @@ func NewFilled(w fyne.Window, o Options, f content.Form, recalled bool) *Form {
 
 // Close saves the draft at once and lets it go. It is called when the window closes.
 func (v *Form) Close() {
+	v.unguard()
 	if v.timer != nil {
 		v.timer.Stop()
 	}
@@ -124,7 +127,7 @@ func (v *Form) Update(st localapi.Status, r localapi.Report) {
 
 func (v *Form) show() {
 	v.w.SetTitle(content.FormWindow(v.o.Words, v.o.Status))
-	page(v.w, formHigh, v.body, v.foot)
+	v.grow = page(v.w, formHigh, v.body, v.foot)
 	if v.f.Title == "" {
 		v.w.Canvas().Focus(v.title)
 	}
@@ -260,11 +263,12 @@ func (v *Form) build(found, recalled bool) {
 		v.you.Hide()
 	}
 
+	rows = append(rows, hairline(), v.buildHelp())
 	v.withList = stack(4)
 	v.withList.Hide()
 	v.with = newLink("", func() {
 		v.withList.Hidden = !v.withList.Hidden
-		v.body.Refresh()
+		v.grow()
 	})
 	rows = append(rows, hairline(), v.with, v.withList)
 	v.body = stack(gap, rows...)
@@ -316,7 +320,7 @@ func (v *Form) buildSeverity() fyne.CanvasObject {
 	more.Hide()
 	v.unfold = func() {
 		more.Hidden = !more.Hidden
-		v.body.Refresh()
+		v.grow()
 	}
 	change := newLink(p.T("form.severity.change"), func() { v.unfold() })
 	r.changed = func(s string) { v.f.Severity = api.Severity(s); v.answered() }
@@ -332,6 +336,97 @@ func (v *Form) buildSeverity() fyne.CanvasObject {
 	return pairTop(label, term(p.T("form.severity"), label), stack(4, row, more))
 }
 
+// OfferHelp shows the choices of remote help beforehand.
+func (v *Form) OfferHelp() { v.offer() }
+
+// buildHelp offers remote help beforehand. Its choices appear only once technicians' input is held
+// off, because they make a permission: nobody may press them from afar.
+func (v *Form) buildHelp() fyne.CanvasObject {
+	p := v.o.Words
+	v.f.Help = ""
+	hours := 2
+	now := newPara(p.T("form.help.ask"), 14, false, ink1, right-120)
+	trouble := newWrong(right)
+	r := newRadios(nil)
+	var objects []fyne.CanvasObject
+	for _, c := range content.Helps(p) {
+		objects = append(objects, r.add(c.Value, c.Text))
+	}
+	hour := r.add("hours", content.HelpHours(p, hours))
+	choose := func(s string) {
+		if s == "hours" {
+			s = strconv.Itoa(hours)
+		}
+		v.f.Help = s
+	}
+	r.changed = choose
+	pick := newPress(outlined, "", nil)
+	pick.glyph, pick.slim = glyphDown, true
+	pick.tapped = func() {
+		var items []*fyne.MenuItem
+		for _, n := range content.Hours {
+			items = append(items, fyne.NewMenuItem(content.HelpHours(p, n), func() {
+				hours = n
+				hour.setText(content.HelpHours(p, n))
+				r.set("hours")
+				choose("hours")
+				v.grow()
+			}))
+		}
+		dropDown(v.w, pick, items)
+	}
+	r.set("")
+	more := stack(4, container.New(flow{right, 14}, append(objects, container.New(flow{right, 4}, hour, pick))...),
+		newPara(p.T("form.help.hint"), 13, false, ink2, right), newPara(p.T("form.help.what"), 13, false, ink2, right))
+	more.Hide()
+	var closed *fyne.Container
+	v.offer = func() {
+		v.o.Go(func() {
+			err := v.guard()
+			v.o.Do(func() {
+				trouble.set("")
+				if err != nil {
+					trouble.set(content.Trouble(p, err))
+				} else {
+					closed.Hide()
+					more.Show()
+				}
+				v.grow()
+			})
+		})
+	}
+	change := newLink(p.T("form.severity.change"), v.offer)
+	closed = container.New(ends{1}, now, change)
+	return pairTop(label, term(p.T("form.help"), label), stack(4, closed, more, trouble.box))
+}
+
+// guard holds technicians' input off until the window closes.
+func (v *Form) guard() error {
+	c, err := v.o.Service.Client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := c.Guard(ctx); err != nil {
+		cancel()
+		return err
+	}
+	v.saving.Lock()
+	v.release = append(v.release, cancel)
+	v.saving.Unlock()
+	return nil
+}
+
+// unguard ends what guard began.
+func (v *Form) unguard() {
+	v.saving.Lock()
+	defer v.saving.Unlock()
+	for _, r := range v.release {
+		r()
+	}
+	v.release = nil
+}
+
 // Unfold shows the four severities with their rules, or hides them.
 func (v *Form) Unfold() { v.unfold() }
 
@@ -343,23 +438,21 @@ func (v *Form) answered() {
 	} else {
 		v.toldBox.Hide()
 	}
-	if v.body != nil {
-		v.body.Refresh()
-	}
+	v.grow()
 	v.changed()
 }
 
 func (v *Form) edit() {
 	v.you.Hide()
 	v.fields.Show()
-	v.body.Refresh()
+	v.grow()
 	v.w.Canvas().Focus(v.email)
 }
 
 func (v *Form) forget() {
 	if err := keep.Forget(v.o.Dir); err != nil {
 		v.summary.set(content.Trouble(v.o.Words, err))
-		v.body.Refresh()
+		v.grow()
 		return
 	}
 	v.email.SetText("")
@@ -370,7 +463,7 @@ func (v *Form) forget() {
 	v.forgotten.Show()
 	v.you.Hide()
 	v.fields.Show()
-	v.body.Refresh()
+	v.grow()
 }
 
 func (v *Form) fresh() {
@@ -401,9 +494,7 @@ func (v *Form) list() {
 		v.files.Add(newPara(v.o.Words.T("form.limits"), 13, false, ink3, right))
 	}
 	v.files.Refresh()
-	if v.body != nil {
-		v.body.Refresh()
-	}
+	v.grow()
 }
 
 func (v *Form) remove(i int) {
@@ -452,7 +543,7 @@ func (v *Form) shoot() {
 			v.w.Show()
 			if err != nil {
 				v.fileTrouble.set(v.o.Words.T("form.error.shot", "Reason", err.Error()))
-				v.body.Refresh()
+				v.grow()
 				return
 			}
 			v.cover(img)
@@ -548,7 +639,7 @@ func (v *Form) Submit() {
 	v.summary.set("")
 	if len(wrong) > 0 {
 		v.summary.set(v.o.Words.T("form.error.summary"))
-		v.body.Refresh()
+		v.grow()
 		return
 	}
 	v.sending = true
@@ -579,6 +670,7 @@ func (v *Form) done(f content.Form, filed localapi.Filed, err error) {
 
 // taken follows a ticket that is in the service's hands.
 func (v *Form) taken(f content.Form) {
+	v.unguard()
 	if v.timer != nil {
 		v.timer.Stop()
 	}

@@ -627,6 +627,17 @@ func (r *pressRenderer) Refresh() {
 	}
 }
 
+// dropDown opens a menu under what was pressed, or above it where there is no room.
+func dropDown(w fyne.Window, under *press, items []*fyne.MenuItem) {
+	pos := fyne.CurrentApp().Driver().AbsolutePositionForObject(under)
+	m := widget.NewPopUpMenu(fyne.NewMenu("", items...), w.Canvas())
+	pos.Y += under.Size().Height
+	if high := w.Canvas().Size().Height; pos.Y+m.MinSize().Height > high {
+		pos.Y = max(0, high-m.MinSize().Height)
+	}
+	m.ShowAtPosition(pos)
+}
+
 // The icons of @tabler/icons (MIT) that we use, and the marks of our own.
 const (
 	glyphTick    = `<path d="M5 12l5 5l10 -10" stroke-width="3"/>`

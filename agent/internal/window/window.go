@@ -62,15 +62,22 @@ func (o *Options) defaults() {
 // Patience bounds a call to the service behind a button.
 const Patience = 20 * time.Second
 
-// page sets the content of a window: what scrolls, and below it what does not.
-func page(w fyne.Window, high float32, body, foot fyne.CanvasObject) {
+// page sets the content of a window: what scrolls, and below it what does not. grow makes the window
+// larger, as far as high, once the body has grown.
+func page(w fyne.Window, high float32, body, foot fyne.CanvasObject) (grow func()) {
 	w.SetPadded(false)
 	ground := canvas.NewRectangle(tone(surface))
 	low := container.New(inset{margin, 12}, foot)
 	scroll := container.NewVScroll(container.New(inset{margin, 12}, body))
 	w.SetContent(container.NewStack(ground, container.New(above{}, scroll, stack(0, hairline(), low))))
-	h := body.MinSize().Height + 24 + low.MinSize().Height + 1
-	w.Resize(fyne.NewSize(wide, min(h, high)))
+	need := func() float32 { return min(high, body.MinSize().Height+24+low.MinSize().Height+1) }
+	w.Resize(fyne.NewSize(wide, need()))
+	return func() {
+		body.Refresh()
+		if now := w.Canvas().Size(); need() > now.Height+1 {
+			w.Resize(fyne.NewSize(max(wide, now.Width), need()))
+		}
+	}
 }
 
 // above gives the second object its height and the first the rest.

@@ -140,7 +140,7 @@ func TestFormStartsInTitleAndIsFilledByTyping(t *testing.T) {
 	b.press(t, "It may be a security problem")
 	b.want(t, "Critical", "Stop using the computer, leave it switched on, and call 051 123 4567.")
 	b.press(t, "It may be a security problem")
-	b.press(t, "Change")
+	v.Unfold()
 	b.want(t, "If everything is Critical, nothing is.")
 	b.press(t, "High")
 	b.want(t, "one user stopped")
@@ -237,6 +237,79 @@ func TestTryAgainSendsTheSameTicket(t *testing.T) {
 	if len(b.s.Sent) != 2 || b.s.Sent[0].ID != b.s.Sent[1].ID {
 		t.Errorf("sent %+v", b.s.Sent)
 	}
+}
+
+func TestHelpBeforehandIsChosenUnderGuard(t *testing.T) {
+	b := start(t)
+	v := NewForm(b.w, b.o)
+	defer v.Close()
+	test.Type(v.title, "x")
+	test.Type(v.email, "a@b.example")
+	b.lacks(t, "Until this ticket is closed")
+	b.want(t, "Ask me each time")
+	_, presses := b.look()
+	if presses["Change"] == nil {
+		t.Fatal("there is no way to change it")
+	}
+	test.Tap(lastPress(b, "Change"))
+	if len(b.s.Said("POST /v1/guard")) != 1 {
+		t.Error("technicians' input is not held off")
+	}
+	b.want(t, "Nobody connects without this permission. You can end it at any time.")
+	b.press(t, "Until this ticket is closed")
+	b.press(t, "Send")
+	if len(b.s.Sent) != 1 || b.s.Sent[0].Help != "ticket" {
+		t.Errorf("sent %+v", b.s.Sent)
+	}
+}
+
+// lastPress is the last thing in the window that can be pressed and reads text.
+func lastPress(b *bench, text string) (last *press) {
+	var walk func(fyne.CanvasObject)
+	walk = func(o fyne.CanvasObject) {
+		if !o.Visible() {
+			return
+		}
+		switch o := o.(type) {
+		case *press:
+			if o.text == text {
+				last = o
+			}
+		case *fyne.Container:
+			for _, c := range o.Objects {
+				walk(c)
+			}
+		case fyne.Widget:
+			for _, c := range test.WidgetRenderer(o).Objects() {
+				walk(c)
+			}
+		}
+	}
+	walk(b.w.Content())
+	return last
+}
+
+func TestHelpIsNoPartOfTheDraft(t *testing.T) {
+	b := start(t)
+	v := NewForm(b.w, b.o)
+	test.Type(v.title, "x")
+	v.f.Help = "ticket"
+	v.Close()
+	v = NewForm(test.NewWindow(nil), b.o)
+	defer v.Close()
+	if v.f.Title != "x" || v.f.Help != "" {
+		t.Errorf("came back as %+v", v.f)
+	}
+}
+
+func TestWithoutAGuardNoHelpIsOffered(t *testing.T) {
+	b := start(t)
+	v := NewForm(b.w, b.o)
+	defer v.Close()
+	b.s.Close()
+	test.Tap(lastPress(b, "Change"))
+	b.want(t, "The Traybell service does not answer")
+	b.lacks(t, "Until this ticket is closed")
 }
 
 func TestADraftComesBackAfterACrash(t *testing.T) {

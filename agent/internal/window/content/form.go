@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/mail"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -30,6 +32,10 @@ type Form struct {
 	Phone    string       `json:"phone,omitempty"`
 	Remember bool         `json:"remember"`
 	Files    []File       `json:"files,omitempty"`
+
+	// Help allows remote help beforehand: ticket, or hours as in Hours; empty is to be asked. It is
+	// no part of the draft: a permission is given by a person, not by a file that others may write.
+	Help string `json:"-"`
 }
 
 // File is a picture or file to be sent with a form. It is read again when the form is sent.
@@ -115,7 +121,7 @@ func (f Form) Ticket(lang string, facts []api.Fact) localapi.Ticket {
 		ID: f.ID, Title: strings.TrimSpace(f.Title), Text: strings.TrimSpace(f.Text),
 		Severity: f.Proposed(), Answers: f.Answers,
 		Email: strings.TrimSpace(f.Email), Name: strings.TrimSpace(f.Name), Phone: strings.TrimSpace(f.Phone),
-		Language: lang, Facts: facts, Files: len(f.Files),
+		Language: lang, Facts: facts, Files: len(f.Files), Help: f.Help,
 	}
 }
 
@@ -167,6 +173,21 @@ func (f *Form) Attach(p *catalogue.Printer, path, name, contentType string, own 
 	}
 	f.Files = append(f.Files, File{Name: name, Type: contentType, Path: path, Size: info.Size(), Own: own})
 	return ""
+}
+
+// Helps are the choices of remote help beforehand, the hours apart: to be asked, and until the ticket
+// is closed.
+func Helps(p *catalogue.Printer) []Choice {
+	return []Choice{{Value: "", Text: p.T("form.help.ask")}, {Value: "ticket", Text: p.T("form.help.ticket")}}
+}
+
+// HelpHours is the text of help beforehand for n hours.
+func HelpHours(p *catalogue.Printer, n int) string { return p.T("form.help.hours", "Count", n) }
+
+// ValidHelp reports whether help is one of the choices.
+func ValidHelp(help string) bool {
+	n, err := strconv.Atoi(help)
+	return help == "" || help == "ticket" || err == nil && slices.Contains(Hours, n) && help == strconv.Itoa(n)
 }
 
 // Working, Affected and Severities are the choices of the two questions and of the severity. The

@@ -102,7 +102,8 @@ type picture struct {
 func pictures(service *windowtest.Service, lang string, now time.Time) []picture {
 	p := catalogue.For(lang)
 	o := window.Options{Service: content.NewService(service.Path, lang), Words: p, Status: service.Status, Report: service.Report,
-		Now:     func() time.Time { return now },
+		Now: func() time.Time { return now },
+		Go:  func(f func()) { f() }, Do: func(f func()) { f() },
 		Capture: func(context.Context) (image.Image, error) { return desktop(), nil },
 		Picture: func() ([]byte, error) { return nil, os.ErrNotExist }}
 	filled := content.NewForm(now)
@@ -127,6 +128,7 @@ func pictures(service *windowtest.Service, lang string, now time.Time) []picture
 			v.Submit()
 		}},
 		{"form-severity", func(w fyne.Window) { window.NewFilled(w, o, filled, true).Unfold() }},
+		{"form-help", func(w fyne.Window) { window.NewFilled(w, o, filled, true).OfferHelp() }},
 		{"cover", func(w fyne.Window) { window.Cover(w, p, desktop(), func([]byte) {}) }},
 		{"sent", after(localapi.Filed{State: localapi.FiledSent, Number: 1042, FilesPending: 1})},
 		{"kept", after(localapi.Filed{State: localapi.FiledKept})},
