@@ -324,6 +324,7 @@ func (c *call) consoleTexts() map[string]string {
 	for _, k := range []string{"connecting", "lost", "closed", "noview", "noterminal", "notallowed", "exit"} {
 		m[k] = c.T("web.state." + k)
 	}
+	m["again"] = c.T("web.session.askagain")
 	m["lostmore"] = c.T("web.state.lost.text")
 	return m
 }

@@ -108,7 +108,7 @@ function render() {
   show('notice-words', !!s.words && s.state === 'asking')
   show('reconnect', on && covered && !!failed && !running)
   const again = el('again') as HTMLButtonElement | null
-  if (again) { show('again-form', s.again && (s.state === 'refused' || s.state === 'ended' || s.state === 'waiting')); again.disabled = s.retry > 0 && left > 0 }
+  if (again) { show('again-form', s.again && (s.state === 'refused' || s.state === 'ended' || s.state === 'waiting')); again.disabled = s.retry > 0 && left > 0; again.textContent = texts.again! + (again.disabled ? ` (${left} s)` : '') }
   for (const e of document.querySelectorAll('[data-words]')) e.textContent = s.words
   show('read', !!s.words && s.state !== 'ended' && s.state !== 'refused')
   set('allowed', s.allowed)
@@ -183,6 +183,11 @@ write?.addEventListener('submit', (e) => {
     if (r.type === 'opaqueredirect') { write.reset(); document.body.dispatchEvent(new CustomEvent('tb-ticket')) } else write.submit()
   })
 })
+
+// The newest of the ticket's thread is in sight, before and after it moves.
+const last = () => { const talk = document.getElementById('talk'); if (talk) talk.scrollTop = talk.scrollHeight }
+last()
+document.body.addEventListener('htmx:after:swap', last)
 
 const dialog = el('leaving') as HTMLDialogElement
 el('leave').addEventListener('click', () => dialog.showModal())

@@ -109,6 +109,14 @@ document.addEventListener('click', async (e) => {
 })
 for (const b of $$<HTMLElement>('[data-js]')) b.hidden = false
 
+// The browser's own file field speaks the browser's language; ours names what was chosen.
+for (const label of $$<HTMLLabelElement>('.tb-attach')) {
+  const input = $<HTMLInputElement>('input', label)!
+  label.classList.add('js')
+  input.classList.add('tb-hide')
+  input.addEventListener('change', () => { $('.names', label)!.textContent = [...input.files!].map((f) => f.name).join(', ') })
+}
+
 // The first administrator's and the invitation's link carry their secret behind #, where no log
 // and no mail scanner's request sees it.
 const secret = $<HTMLInputElement>('input[data-fragment]')

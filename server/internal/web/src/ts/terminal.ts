@@ -34,6 +34,13 @@ export class Terminal {
     })
     const fit = new FitAddon()
     term.loadAddon(fit)
+    // xterm sends a letter on its keydown and prevents the keypress. What types by program (assistive tools,
+    // automation) may send the keypress all the same: it must not count twice.
+    let down: KeyboardEvent | undefined
+    term.attachCustomKeyEventHandler((e) => {
+      if (e.type === 'keydown') down = e
+      return e.type !== 'keypress' || !down?.defaultPrevented
+    })
     term.open(this.place)
     this.term = term
 
