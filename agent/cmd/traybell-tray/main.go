@@ -17,7 +17,9 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"fyne.io/systray"
 
@@ -111,10 +113,16 @@ func showTray(ctx context.Context, log *slog.Logger, socket string) error {
 	return <-ended
 }
 
+// pagesFor is how long pages open at once after a window could not be drawn: a person who is asked
+// something must not wait for the same failure again.
+const pagesFor = time.Hour
+
 // opener shows a window, or the page in its place.
 func opener(log *slog.Logger) func(context.Context, launch.Window) (tray.Shown, error) {
+	var failed atomic.Int64 // Unix seconds
 	return func(ctx context.Context, w launch.Window) (tray.Shown, error) {
-		if os.Getenv("TRAYBELL_UI") != "browser" && !launch.ScreenReader() {
+		recently := time.Since(time.Unix(failed.Load(), 0)) < pagesFor
+		if os.Getenv("TRAYBELL_UI") != "browser" && !recently && !launch.ScreenReader() {
 			program, err := launch.Beside("traybell-window")
 			if err != nil {
 				return nil, err
@@ -126,6 +134,7 @@ func opener(log *slog.Logger) func(context.Context, launch.Window) (tray.Shown, 
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
+			failed.Store(time.Now().Unix())
 			log.Warn("no window, the browser page opens instead", "err", err)
 		}
 		self, err := os.Executable()
