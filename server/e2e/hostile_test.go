@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,8 +27,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite"
 
 	"github.com/traybell/traybell/shared/api"
 	"github.com/traybell/traybell/shared/grant"
@@ -92,7 +96,7 @@ func startHostile(t *testing.T) *hostile {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	sum := sha256.Sum256(caDER)
 	h.key = api.EnrolmentKey{URL: "https://localhost:" + port, Identity: identity.Public().(ed25519.PublicKey), CA: sum[:], TLS: api.TLSPinned, ID: "k1", Secret: bytes.Repeat([]byte{7}, 32)}
-	h.welcome = link.Welcome{Epoch: 1, Token: "none", Name: "PC-114", Organization: "Studio Verdi", Provider: "Rossi IT", SupportPhone: "051 123 4567"}
+	h.welcome = link.Welcome{Epoch: 1, Token: "none", Time: time.Now().UnixMicro(), TokenExpires: time.Now().Add(24 * time.Hour).UnixMicro(), Name: "PC-114", Organization: "Studio Verdi", Provider: "Rossi IT", SupportPhone: "051 123 4567"}
 	return h
 }
 
@@ -165,6 +169,9 @@ func (h *hostile) link(w http.ResponseWriter, r *http.Request) {
 	for {
 		m, err := c.Read()
 		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				h.t.Logf("the link ends: %v", err)
+			}
 			h.mu.Lock()
 			if h.conn == c {
 				h.conn = nil
@@ -304,9 +311,10 @@ func (h *hostile) passes(name string, o link.Offer) net.Conn {
 	return conn
 }
 
-// processes counts the running programs of a name.
+// processes counts the running programs of a name, those of this checkout only.
 func processes(name string) int {
-	out, _ := exec.Command("pgrep", "-c", "-f", "/"+name+"( |$)").Output()
+	path, _ := filepath.Abs(filepath.Join("../../bin", name))
+	out, _ := exec.Command("pgrep", "-c", "-f", "^"+path+"( |$)").Output()
 	n, _ := strconv.Atoi(strings.TrimSpace(string(out)))
 	return n
 }
@@ -365,7 +373,7 @@ func TestHostileServerGetsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	strange := grant.Signed{Bytes: append(bytes.TrimSuffix(signed.Bytes, []byte("}")), []byte(`,"silent":true}`)...), Signature: signed.Signature}
-	every("no grant", "", forged.Session, me, string(grant.NoGrant))
+	every("no grant", "", forged.Session, me, string(grant.NoGrant), string(grant.Malformed))
 	for _, typ := range []string{link.TypeGrant, link.TypeAskState, link.TypeWelcome} {
 		for _, s := range []grant.Signed{signed, strange} {
 			h.send(typ, link.AskState{Session: forged.Session, State: link.AskAllowed, Grant: &s})
@@ -377,7 +385,7 @@ func TestHostileServerGetsNothing(t *testing.T) {
 	// A question that is only shown opens nothing.
 	first := h.ask(me, grant.View, grant.Control, grant.Terminal)
 	heard(h, link.TypeAskState, func(a link.AskState) bool { return a.Session == first && a.State == link.AskShown })
-	every("only asked", "", first, me, string(grant.NoGrant))
+	every("only asked", api.NewID(time.Now()), first, me, string(grant.NoGrant))
 
 	// The twin: with the employee's yes the same offers pass.
 	lucia.allow(first)
@@ -396,7 +404,7 @@ func TestHostileServerGetsNothing(t *testing.T) {
 		t.Errorf("the desktop says %q (%v)", greeting, err)
 	}
 	terminal := h.passes("granted", h.offer(first, g.ID, me, grant.KindTerminal, false))
-	if out := run(t, terminal, "id -un; echo end-of-answer"); !strings.Contains(out, "tb-e2e-lucia") {
+	if out := run(t, terminal, "id -un; echo end-of''-answer"); !strings.Contains(out, "tb-e2e-lucia") {
 		t.Errorf("the terminal says %q", out)
 	}
 
@@ -411,15 +419,21 @@ func TestHostileServerGetsNothing(t *testing.T) {
 	h.passes("first use", again)
 	h.refused("replayed", again, string(grant.Replayed))
 
-	// A technician with control and terminal asks for more and tries to answer from the terminal.
+	// A technician with control and terminal asks for more and tries to answer from the terminal: typed
+	// input is dropped while the question is open, so that the try must have been prepared.
+	run(t, terminal, "(sleep 2; for i in 1 2 3 4; do TRAYBELL_SOCKET="+d.socket()+" "+program(t, "traybell-agent")+" allow; sleep 1; done) >/dev/null 2>&1 & echo end-of''-answer")
 	second := h.ask("0190a000-0000-7000-8000-0000000000bb", grant.View)
 	heard(h, link.TypeAskState, func(a link.AskState) bool { return a.Session == second && a.State == link.AskShown })
-	out := run2(terminal, program(t, "traybell-agent")+" allow "+second+"; echo end-of-answer")
+	eventually(t, "the try from the terminal is on the ledger", func() bool { return ledger(t, state)["from_session"] > 0 })
+	typed := run2(terminal, "echo end-of''-answer")
+	if strings.Contains(typed, "end-of-answer") {
+		t.Errorf("the terminal takes input while a question is open: %q", typed)
+	}
 	h.mu.Lock()
 	for _, m := range h.messages {
 		var a link.AskState
 		if m.Type == link.TypeAskState && m.Decode(&a) == nil && a.Session == second && a.State == link.AskAllowed {
-			t.Errorf("a technician has answered a question from the terminal: %s", out)
+			t.Error("a technician has answered a question from the terminal")
 		}
 	}
 	h.mu.Unlock()
@@ -445,23 +459,73 @@ func TestHostileServerGetsNothing(t *testing.T) {
 	every("revoked", g.ID, first, me, string(grant.Revoked), string(grant.NoGrant))
 	eventually(t, "no session program is left", func() bool { return processes("traybell-session") == 0 })
 
-	// The ledger has it all.
-	var visits []struct {
-		Session string `json:"session"`
-		Refused string `json:"refused"`
-	}
-	if err := d.local("GET", "/v1/history", nil, nil, &visits); err != nil {
+	// View only, for an hour: control stays refused; and when the hour is spent, everything.
+	third := h.ask(me, grant.View, grant.Control)
+	heard(h, link.TypeAskState, func(a link.AskState) bool { return a.Session == third && a.State == link.AskShown })
+	lucia.allow(third, "--scopes", "view", "--for", "1")
+	yes = heard(h, link.TypeAskState, func(a link.AskState) bool { return a.Session == third && a.State == link.AskAllowed && a.Grant != nil })
+	hour, err := grant.Verify(*yes.Grant, h.device.GrantKey)
+	if err != nil {
 		t.Fatal(err)
 	}
-	codes := map[string]bool{}
-	for _, v := range visits {
-		codes[v.Refused] = true
+	if hour.Has(grant.Control) || hour.Budget != 3600 {
+		t.Errorf("view only for an hour became %+v", hour)
 	}
-	for _, c := range []grant.Refusal{grant.NoGrant, grant.Scopeless, grant.OtherHolder, grant.OtherSession, grant.Replayed} {
-		if !codes[string(c)] {
-			t.Errorf("the history does not show %s: %v", c, codes)
+	h.refused("view only", h.offer(third, hour.ID, me, grant.KindDesktop, true), string(grant.Scopeless))
+	h.passes("view only", h.offer(third, hour.ID, me, grant.KindDesktop, false))
+	d.stop(syscall.SIGTERM)
+	sqlite(t, filepath.Join(state, "agent.db"), func(db *sql.DB) {
+		if _, err := db.Exec(`update permission set spent = 3600 where id = $1`, hour.ID); err != nil {
+			t.Fatal(err)
+		}
+	})
+	d.up()
+	d.ready()
+	every("expired", hour.ID, third, me, string(grant.Expired), string(grant.Revoked))
+
+	// The ledger has it all.
+	codes := ledger(t, state)
+	t.Logf("refusals on the ledger: %v", codes)
+	for _, c := range []string{string(grant.NoGrant), string(grant.Scopeless), string(grant.OtherHolder), string(grant.OtherSession), string(grant.Replayed), "from_session"} {
+		if codes[c] == 0 {
+			t.Errorf("the ledger does not have %s", c)
 		}
 	}
+}
+
+// ledger counts the codes on the device's own record.
+func ledger(t *testing.T, state string) map[string]int {
+	t.Helper()
+	codes := map[string]int{}
+	sqlite(t, filepath.Join(state, "agent.db"), func(db *sql.DB) {
+		rows, err := db.Query(`select body from ledger`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var body []byte
+			var e struct{ Event, Code string }
+			if err := rows.Scan(&body); err != nil || json.Unmarshal(body, &e) != nil {
+				t.Fatal(err, string(body))
+			}
+			if e.Code != "" {
+				codes[e.Code]++
+			}
+		}
+	})
+	return codes
+}
+
+// sqlite opens a database of one of the programs.
+func sqlite(t *testing.T, path string, f func(*sql.DB)) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	f(db)
 }
 
 // run types a line into a terminal channel and returns what it prints up to "end-of-answer".
