@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -403,6 +404,9 @@ func TestHostileServerGetsNothing(t *testing.T) {
 	if _, err := io.ReadFull(screen, greeting); err != nil || string(greeting) != "RFB 003.008\n" {
 		t.Errorf("the desktop says %q (%v)", greeting, err)
 	}
+	rfb(t, screen)
+	pointer(screen, 333, 222, 0)
+	eventually(t, "the granted technician moves the pointer", func() bool { return strings.Contains(lucia.call("xdotool", "getmouselocation"), "x:333 y:222") })
 	terminal := h.passes("granted", h.offer(first, g.ID, me, grant.KindTerminal, false))
 	if out := run(t, terminal, "id -un; echo end-of''-answer"); !strings.Contains(out, "tb-e2e-lucia") {
 		t.Errorf("the terminal says %q", out)
@@ -425,6 +429,16 @@ func TestHostileServerGetsNothing(t *testing.T) {
 	second := h.ask("0190a000-0000-7000-8000-0000000000bb", grant.View)
 	heard(h, link.TypeAskState, func(a link.AskState) bool { return a.Session == second && a.State == link.AskShown })
 	eventually(t, "the try from the terminal is on the ledger", func() bool { return ledger(t, state)["from_session"] > 0 })
+	g2 := lucia.geometry(lucia.waitWindow("Permission for remote help"))
+	for range 2 { // press Allow, again and again for longer than its first second
+		pointer(screen, g2.Max.X-80, g2.Max.Y-36, 0)
+		pointer(screen, g2.Max.X-80, g2.Max.Y-36, 1)
+		pointer(screen, g2.Max.X-80, g2.Max.Y-36, 0)
+		run2(terminal, "") // takes five seconds without an answer
+		if !strings.Contains(lucia.call("xdotool", "getmouselocation"), "x:333 y:222") {
+			t.Error("input was injected while a question was open")
+		}
+	}
 	typed := run2(terminal, "echo end-of''-answer")
 	if strings.Contains(typed, "end-of-answer") {
 		t.Errorf("the terminal takes input while a question is open: %q", typed)
@@ -526,6 +540,43 @@ func sqlite(t *testing.T, path string, f func(*sql.DB)) {
 	}
 	defer db.Close()
 	f(db)
+}
+
+// rfb runs a viewer's side of the opening of RFB 3.8 (RFC 6143 §7.1–7.3), after the server's version.
+func rfb(t *testing.T, c net.Conn) {
+	t.Helper()
+	c.SetDeadline(time.Now().Add(patience))
+	defer c.SetDeadline(time.Time{})
+	fail := func(err error) {
+		if err != nil {
+			t.Fatalf("RFB: %v", err)
+		}
+	}
+	_, err := c.Write([]byte("RFB 003.008\n"))
+	fail(err)
+	var n [1]byte
+	_, err = io.ReadFull(c, n[:])
+	fail(err)
+	_, err = io.ReadFull(c, make([]byte, n[0]))
+	fail(err)
+	_, err = c.Write([]byte{1}) // None: the channel is authorised already
+	fail(err)
+	_, err = io.ReadFull(c, make([]byte, 4))
+	fail(err)
+	_, err = c.Write([]byte{1}) // shared
+	fail(err)
+	var hello [24]byte
+	_, err = io.ReadFull(c, hello[:])
+	fail(err)
+	_, err = io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(hello[20:])))
+	fail(err)
+}
+
+// pointer sends one PointerEvent (RFC 6143 §7.5.5).
+func pointer(c net.Conn, x, y int, buttons byte) {
+	b := []byte{5, buttons}
+	b = binary.BigEndian.AppendUint16(b, uint16(x))
+	c.Write(binary.BigEndian.AppendUint16(b, uint16(y)))
 }
 
 // run types a line into a terminal channel and returns what it prints up to "end-of-answer".
