@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "traybell-window:", err)
 		os.Exit(2)
 	}
+	debug.SetGCPercent(400) // a window starts often and lives for minutes
 	os.Exit(run(a, slog.New(slog.NewTextHandler(os.Stderr, nil))))
 }
 
