@@ -115,19 +115,30 @@ func (c *Conn) Write(typ string, body any) error {
 
 // Read returns the next message.
 func (c *Conn) Read() (Message, error) {
-	var m Message
+	b, err := c.ReadFrame()
+	if err != nil {
+		return Message{}, err
+	}
+	return ParseMessage(b)
+}
+
+// ReadFrame returns the bytes of the next message. A server that keeps a goroutine for each of many
+// idle links calls it there and ParseMessage elsewhere: decoding grows the stack.
+func (c *Conn) ReadFrame() ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(c.rw, head[:]); err != nil {
-		return m, err
+		return nil, err
 	}
 	n := binary.BigEndian.Uint32(head[:])
 	if n > c.limit {
-		return m, ErrTooLong
+		return nil, ErrTooLong
 	}
-	b, err := readBody(c.rw, int(n))
-	if err != nil {
-		return m, err
-	}
+	return readBody(c.rw, int(n))
+}
+
+// ParseMessage decodes what ReadFrame returned.
+func ParseMessage(b []byte) (Message, error) {
+	var m Message
 	if err := json.Unmarshal(b, &m); err != nil || m.Type == "" {
 		return m, ErrProtocol
 	}

@@ -262,9 +262,10 @@ func (l *device) run() {
 	defer r.wg.Done()
 	defer l.end()
 	budget, last := float64(burst), time.Now()
+	done := make(chan error)
 	for {
 		l.raw.SetReadDeadline(time.Now().Add(r.times.silence))
-		m, err := l.wire.Read()
+		frame, err := l.wire.ReadFrame()
 		if err != nil {
 			return
 		}
@@ -279,21 +280,27 @@ func (l *device) run() {
 				pause.Stop()
 			}
 		}
-		if m.Type == link.TypePing {
-			if l.send(link.TypePong, nil) != nil {
-				return
-			}
-			continue
+		// Everything else is done in a goroutine that ends with it, so that this one's stack stays as
+		// small as reading needs.
+		go func() { done <- l.handle(frame) }()
+		if <-done != nil {
+			return
 		}
-		// a goroutine of its own, so that this one's stack stays as small as an idle link needs
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			defer r.recovered(l.id)
-			l.take(m)
-		}()
-		<-done
 	}
+}
+
+// handle decodes and handles one message; an error ends the link.
+func (l *device) handle(frame []byte) error {
+	defer l.relay.recovered(l.id)
+	m, err := link.ParseMessage(frame)
+	if err != nil {
+		return err
+	}
+	if m.Type == link.TypePing {
+		return l.send(link.TypePong, nil)
+	}
+	l.take(m)
+	return nil
 }
 
 // take handles one message.
