@@ -13,13 +13,11 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -130,22 +128,14 @@ func start() (_ *postgres, err error) {
 			os.RemoveAll(dir)
 		}
 	}()
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT}
-	if os.Getuid() == 0 {
-		u, err := unprivileged()
-		if err != nil {
-			return nil, err
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		if err := os.Chown(dir, uid, gid); err != nil {
-			return nil, err
-		}
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	prepare, err := lower(dir)
+	if err != nil {
+		return nil, err
 	}
 	command := func(name string, args ...string) *exec.Cmd {
 		c := exec.Command(filepath.Join(bin, name), args...)
-		c.Dir, c.SysProcAttr, c.Env = dir, attr, []string{"LC_ALL=C.UTF-8", "PATH=/usr/bin:/bin"}
+		c.Dir, c.Env = dir, []string{"LC_ALL=C.UTF-8", "PATH=/usr/bin:/bin"}
+		prepare(c)
 		return c
 	}
 	data := filepath.Join(dir, "data")
@@ -188,17 +178,8 @@ func start() (_ *postgres, err error) {
 	}
 }
 
-func unprivileged() (*user.User, error) {
-	for _, name := range []string{"postgres", "nobody"} {
-		if u, err := user.Lookup(name); err == nil {
-			return u, nil
-		}
-	}
-	return nil, errors.New("PostgreSQL needs an unprivileged user to run as: neither postgres nor nobody exists")
-}
-
 func (p *postgres) stop() {
-	p.cmd.Process.Signal(syscall.SIGQUIT) // at once; nothing of it is kept
+	p.cmd.Process.Signal(quit)
 	<-p.exited
 	os.RemoveAll(p.dir)
 }
