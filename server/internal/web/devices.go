@@ -60,7 +60,11 @@ func (s *Server) devices(c *call) error {
 }
 
 func (c *call) deviceRow(d device.Device) deviceRow {
-	return deviceRow{ID: string(d.ID), Name: d.Name, Online: d.Online, Presence: c.presence(d), Users: c.users(d), OS: d.Facts.OSName, Organization: d.OrganizationName, Seen: c.when(d.SeenAt)}
+	row := deviceRow{ID: string(d.ID), Name: d.Name, Online: d.Online, Presence: c.presence(d), Users: c.users(d), OS: d.Facts.OSName, Organization: d.OrganizationName, Seen: c.when(d.SeenAt)}
+	if d.Online {
+		row.Seen = when{ISO: c.now.UTC().Format(time.RFC3339), Text: c.T("web.session.live")}
+	}
+	return row
 }
 
 func (c *call) presence(d device.Device) string {
@@ -147,7 +151,9 @@ func (c *call) cannot(d device.Device) string {
 // deviceView is the page of one device.
 type deviceView struct {
 	deviceRow
+	Staff      bool
 	Manage     bool
+	Told       bool // the reader may know who was here
 	TicketHref string
 	Can        []canRow
 	History    []sessionRow
@@ -167,7 +173,7 @@ func (s *Server) device(c *call) error {
 	if err != nil {
 		return err
 	}
-	v := deviceView{deviceRow: c.deviceRow(d), Manage: c.actor.Administrator()}
+	v := deviceView{deviceRow: c.deviceRow(d), Staff: c.actor.Staff(), Manage: c.actor.Administrator()}
 	tickets, err := s.o.Tickets.List(c.ctx, c.actor, deskticket.Filter{Device: d.ID, Live: true, Limit: 10})
 	if err != nil {
 		return err
@@ -179,6 +185,7 @@ func (s *Server) device(c *call) error {
 	if err != nil && !errors.Is(err, desk.ErrDenied) {
 		return err
 	}
+	v.Told = err == nil
 	named(sessions, &d)
 	for _, se := range sessions {
 		row := c.sessionRow(se)
@@ -194,12 +201,12 @@ func (s *Server) device(c *call) error {
 			return err
 		}
 		v.Grants = c.grants(grants, ticket.Ticket{})
+		v.Can = c.canDo(d, grants)
 		v.Ask = c.askForm(d, "", ticket.Open, sessions)
 		for _, k := range tickets.Tickets {
 			v.Ask.Tickets = append(v.Ask.Tickets, choice{Code: string(k.ID), Word: "#" + strconv.FormatInt(k.Number, 10) + " " + k.Title})
 		}
 	}
-	v.Can = c.canDo(d, grants)
 	fact := func(id, value string) {
 		if value != "" {
 			v.Facts = append(v.Facts, pair{c.T("web.fact." + id), value})
@@ -215,7 +222,7 @@ func (s *Server) device(c *call) error {
 		fact("disk", c.T("web.fact.free", "Size", c.gigabytes(f.DiskMB), "Free", c.gigabytes(f.FreeMB)))
 	}
 	fact("network", strings.Join(f.Addresses, ", "))
-	v.Agent = []pair{{c.T("web.fact.version"), f.Agent}, {c.T("web.fact.enrolled"), c.date(d.EnrolledAt)}, {c.T("web.seen"), c.date(d.SeenAt)}}
+	v.Agent = []pair{{c.T("web.fact.version"), f.Agent}, {c.T("web.fact.enrolled"), c.date(d.EnrolledAt)}, {c.T("web.seen"), v.Seen.Text}}
 	if c.actor.Staff() && d.Address != "" {
 		v.Agent = append(v.Agent, pair{c.T("web.fact.address"), d.Address})
 	}

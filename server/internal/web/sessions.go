@@ -159,6 +159,13 @@ func (s *Server) sessions(c *call) error {
 	if err != nil {
 		return err
 	}
+	devices, err := s.devicesFor(c)
+	if err != nil {
+		return err
+	}
+	for i := range devices {
+		named(list, &devices[i])
+	}
 	v := sessionsView{Results: c.T("word.results", "Count", len(list))}
 	for _, se := range list {
 		if se.State.Over() {

@@ -42,6 +42,7 @@ type ticketView struct {
 	Requester        requesterView
 	Device           *ticketDevice
 	Visits           []visitView
+	NoVisits         bool // there was none; others than staff are not told here
 }
 
 // entry is one part of the thread: a message, a note or an event.
@@ -124,6 +125,7 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 		}
 		named(sessions, v.Device)
 		view.Visits = c.visits(sessions)
+		view.NoVisits = len(sessions) == 0 && k.DeviceName != ""
 	} else {
 		view.Says = c.says(k).Text
 		view.NoWrite = c.T("web.closed.nowrite.requester", "Number", k.Number)

@@ -28,10 +28,13 @@ type ticketsView struct {
 	Nothing   bool   // there is no ticket at all
 	ClearHref string // shows all again
 	Hint      string
+	Waits     *waitsView // requester: tickets that stand still until they answer
 	Page      string
 	Previous  string
 	Next      string
 }
+
+type waitsView struct{ Text, Link, Href string }
 
 type tab struct {
 	Href, Code, Text string
@@ -52,6 +55,8 @@ type ticketRow struct {
 	Requester, Assignee string
 	Updated             when
 	Takeable            bool
+	Answer              bool     // requester: an answer is waited for
+	Acts                []choice // requester: still broken, close now
 }
 
 // says is a status in words for the requester.
@@ -115,6 +120,9 @@ func (s *Server) tickets(c *call) error {
 		if list.All > 0 {
 			view.Hint = c.T("web.tickets.hint")
 		}
+		if n := list.Counts[ticket.Waiting]; n > 0 && f.Status == "" && f.Query == "" {
+			view.Waits = &waitsView{Text: c.T("web.waits", "Count", n), Link: c.T("web.waits.show"), Href: link("status", string(ticket.Waiting))}
+		}
 	}
 	for _, st := range ticket.Statuses {
 		view.Tabs = append(view.Tabs, tab{Href: link("status", string(st)), Code: string(st), Text: c.T("word.status." + string(st)), Count: list.Counts[st], Current: f.Status == st})
@@ -140,9 +148,7 @@ func (s *Server) tickets(c *call) error {
 		view.Columns = append(view.Columns, sorted("severity", c.T("web.severity")), column{Text: c.T("web.requester"), Middle: true}, column{Text: c.T("web.assignee"), Middle: true})
 	}
 	view.Columns = append(view.Columns, sorted("updated", c.T("web.updated")))
-	if staff {
-		view.Columns = append(view.Columns, column{})
-	}
+	view.Columns = append(view.Columns, column{})
 	for _, k := range list.Tickets {
 		row := ticketRow{Number: k.Number, Title: k.Title, Status: c.status(k.Status), Severity: c.severity(k.Severity), Updated: c.when(k.UpdatedAt)}
 		if staff {
@@ -153,6 +159,10 @@ func (s *Server) tickets(c *call) error {
 			}
 		} else {
 			row.Says = c.says(k)
+			row.Answer = k.Status == ticket.Waiting
+			if k.Reopenable(c.now) {
+				row.Acts = []choice{{Code: string(ticket.Open), Verb: c.T("web.verb.open")}, {Code: string(ticket.Closed), Verb: c.T("web.verb.closed")}}
+			}
 		}
 		view.Rows = append(view.Rows, row)
 	}
