@@ -51,6 +51,7 @@ func Cover(w fyne.Window, words *catalogue.Printer, img image.Image, done func([
 		container.New(inset{margin, 12}, head), stack(0, hairline(), container.New(inset{margin, 12}, foot)), nil, nil, container.New(inset{margin, 0}, c))))
 	b := img.Bounds()
 	w.Resize(fyne.NewSize(broad, min(680, (broad-2*margin)*float32(b.Dy())/float32(max(1, b.Dx()))+130)))
+	w.CenterOnScreen()
 }
 
 // covered is a picture with black rectangles over it.

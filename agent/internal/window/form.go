@@ -576,6 +576,7 @@ func (v *Form) cover(img image.Image) {
 			v.attachPicture(b)
 		}
 		v.show()
+		v.w.CenterOnScreen()
 	})
 }
 
