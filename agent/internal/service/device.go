@@ -348,6 +348,9 @@ func (d *device) spend(ctx context.Context) {
 	}
 }
 
+// settle is when starting, or what people coming and going needed, is over.
+const settle = 3 * time.Second
+
 func (d *device) budgetsChanged() {
 	select {
 	case d.wake <- struct{}{}:
@@ -366,12 +369,19 @@ func (d *device) presenceChanged() {
 func (d *device) watch(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
+	settled := time.NewTimer(settle)
+	defer settled.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-settled.C:
+			rest()
+			continue
 		case <-d.facts:
+			settled.Reset(settle)
 		case <-tick.C:
+			settled.Reset(settle)
 		}
 		f := d.collect(ctx)
 		d.mu.Lock()

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -138,8 +137,6 @@ func (s *Service) live(ctx context.Context) error {
 	s.dev.Store(d)
 	s.settled()
 	s.trays.dirty()
-	// What start-up needed is given back: a service that waits should be small.
-	debug.FreeOSMemory()
 	defer d.close()
 	return d.run(ctx)
 }
