@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"testing"
@@ -22,12 +23,13 @@ func TestMain(m *testing.M) {
 				os.Exit(0)
 			}
 		}
+		os.Exit(1)
 	case "window-chatty":
 		fmt.Println("not yet")
 		fmt.Println("shown")
-		select {}
+		io.Copy(io.Discard, os.Stdin)
 	case "window-hangs":
-		select {}
+		io.Copy(io.Discard, os.Stdin)
 	case "window-dies":
 		os.Exit(3)
 	case "window-leaves":
