@@ -209,15 +209,11 @@ func (d *Devices) LinkUp(ctx context.Context, id device.ID, facts link.Facts, ad
 				return err
 			}
 		}
-		dev, err := c.Device(id)
-		if err != nil {
-			return err
-		}
 		provider, err := c.Provider()
 		if err != nil {
 			return err
 		}
-		w.Epoch, w.Name, w.Organization, w.Provider, w.SupportPhone = epoch, dev.Name, dev.OrganizationName, provider.Name, provider.SupportPhone
+		w.Epoch, w.Name, w.Organization, w.Provider, w.SupportPhone = epoch, before.Name, before.OrganizationName, provider.Name, provider.SupportPhone
 		c.Hint(desk.TopicDevice, string(id))
 		return nil
 	})

@@ -1,11 +1,13 @@
 package device_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -221,4 +223,33 @@ func TestListPages(t *testing.T) {
 			return
 		}
 	}
+}
+
+// BenchmarkLinkUp measures how many links a second can be noted durably when all devices come back at once.
+//
+//	go test ./internal/desk/device -run xxx -bench LinkUp -benchtime 3s
+func BenchmarkLinkUp(b *testing.B) {
+	f := setup(b, storetest.SQLite(b))
+	const devices = 1000
+	key := f.key(b, deskdevice.NewKey{Uses: devices})
+	ids := make([]device.ID, devices)
+	for i := range ids {
+		r := request(key, "PC")
+		if _, err := f.Enrol(b.Context(), r, "::1"); err != nil {
+			b.Fatal(err)
+		}
+		ids[i] = device.ID(r.Device)
+	}
+	var next atomic.Int64
+	b.SetParallelism(32)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			id := ids[next.Add(1)%devices]
+			if _, err := f.LinkUp(context.Background(), id, link.Facts{Hostname: "PC", OS: "linux", OSName: "Debian GNU/Linux 12", MachineID: string(id)}, "127.0.0.1"); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "links/s")
 }

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxKeys bounds the memory of a limiter; the key that failed longest ago is forgotten first.
+// maxKeys bounds the memory of a limiter; the key that was used longest ago is forgotten first.
 const maxKeys = 20_000
 
-// limiter counts failures by key: a burst is free, then one attempt each interval.
+// limiter counts failed attempts by key: a burst is free, then one each interval.
 type limiter struct {
 	burst    int
 	interval time.Duration
 	mu       sync.Mutex
-	order    *list.List // of *bucket, the last failed first
+	order    *list.List // of *bucket, the last used first
 	keys     map[string]*list.Element
 }
 
@@ -29,16 +29,9 @@ func newLimiter(burst int, interval time.Duration) *limiter {
 	return &limiter{burst: burst, interval: interval, order: list.New(), keys: map[string]*list.Element{}}
 }
 
-// allow reports whether key may try now.
-func (l *limiter) allow(key string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.keys[key]
-	return e == nil || e.Value.(*bucket).TokensAt(now) >= 1
-}
-
-// count notes a failure of key.
-func (l *limiter) count(key string, now time.Time) {
+// take counts an attempt of key, before it is made: thousands at once must not pass together. It reports
+// whether the attempt may be made; succeeded takes it off the count again.
+func (l *limiter) take(key string, now time.Time) (succeeded func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.keys[key]
@@ -52,5 +45,10 @@ func (l *limiter) count(key string, now time.Time) {
 		l.keys[key] = e
 	}
 	l.order.MoveToFront(e)
-	e.Value.(*bucket).AllowN(now, 1)
+	r := e.Value.(*bucket).ReserveN(now, 1)
+	if !r.OK() || r.DelayFrom(now) > 0 {
+		r.CancelAt(now)
+		return nil, false
+	}
+	return func() { r.CancelAt(now) }, true
 }

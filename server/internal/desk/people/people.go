@@ -253,9 +253,20 @@ func (p *People) SignIn(ctx context.Context, in Credentials) (s SignedIn, err er
 		return s, desk.Refuse(desk.ErrDenied, "sign_in_wrong")
 	}
 	now := p.o.Time()
-	if !p.address.allow(in.Address, now) || !p.account.allow(email, now) {
+	byAddress, ok1 := p.address.take(in.Address, now)
+	if !ok1 {
 		return s, desk.Fail(desk.ErrLimited)
 	}
+	byAccount, ok2 := p.account.take(email, now)
+	if !ok2 {
+		return s, desk.Fail(desk.ErrLimited)
+	}
+	defer func() {
+		if !errors.Is(err, desk.ErrDenied) || errors.Is(err, ErrSecondFactor) { // nothing was guessed wrong
+			byAddress()
+			byAccount()
+		}
+	}()
 	var a account.Account
 	err = p.o.Read(ctx, func(tx store.Tx) (err error) {
 		a, err = tx.AccountByEmail(email)
@@ -273,8 +284,6 @@ func (p *People) SignIn(ctx context.Context, in Credentials) (s SignedIn, err er
 		return s, err
 	}
 	if !ok || a.ID == "" || a.Disabled {
-		p.address.count(in.Address, now)
-		p.account.count(email, now)
 		if a.ID != "" {
 			p.failed(ctx, a, in.Address)
 		}
@@ -297,8 +306,6 @@ func (p *People) SignIn(ctx context.Context, in Credentials) (s SignedIn, err er
 		return err
 	})
 	if errors.Is(err, desk.ErrDenied) {
-		p.address.count(in.Address, now)
-		p.account.count(email, now)
 		p.failed(ctx, a, in.Address)
 	}
 	return s, err
@@ -475,8 +482,8 @@ func (p *People) BeginTOTP(ctx context.Context, a desk.Actor) (s TOTPSetup, err 
 // ConfirmTOTP switches the second factor on, once the app shows the right code, and returns the recovery
 // codes, which can't be shown again.
 func (p *People) ConfirmTOTP(ctx context.Context, a desk.Actor, code string) (recovery []string, err error) {
-	now := p.o.Time()
-	if !p.account.allow(string(a.Account), now) {
+	right, ok := p.account.take(string(a.Account), p.o.Time())
+	if !ok {
 		return nil, desk.Fail(desk.ErrLimited)
 	}
 	codes, hashes := newRecoveryCodes(a.Account)
@@ -505,9 +512,9 @@ func (p *People) ConfirmTOTP(ctx context.Context, a desk.Actor, code string) (re
 		return c.Record("account.second_factor_set", ref(me.ID), me.Name, nil)
 	})
 	if err != nil {
-		p.account.count(string(a.Account), now)
 		return nil, err
 	}
+	right()
 	return codes, nil
 }
 
@@ -540,8 +547,8 @@ func (p *People) RecoveryCodesLeft(ctx context.Context, a desk.Actor) (n int64, 
 
 // confirm checks the actor's own password.
 func (p *People) confirm(ctx context.Context, a desk.Actor, password string) error {
-	now := p.o.Time()
-	if !p.account.allow(string(a.Account), now) {
+	right, ok := p.account.take(string(a.Account), p.o.Time())
+	if !ok {
 		return desk.Fail(desk.ErrLimited)
 	}
 	var me account.Account
@@ -552,12 +559,14 @@ func (p *People) confirm(ctx context.Context, a desk.Actor, password string) err
 	if utf8.RuneCountInString(password) > account.MaxPassword {
 		return desk.Refuse(desk.ErrDenied, "password_wrong")
 	}
-	ok, err := p.checkPassword(ctx, password, me.Password)
-	if err == nil && !ok {
-		p.account.count(string(a.Account), now)
+	if ok, err = p.checkPassword(ctx, password, me.Password); err != nil {
+		return err
+	}
+	if !ok {
 		return desk.Refuse(desk.ErrDenied, "password_wrong")
 	}
-	return err
+	right()
+	return nil
 }
 
 // ChangePassword sets a new password and ends the account's other logins.

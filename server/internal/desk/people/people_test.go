@@ -1,11 +1,15 @@
 package people_test
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,6 +182,26 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	c.pass(time.Minute)
 	if _, err := signIn(t, p, ""); err != nil {
 		t.Errorf("a minute later: %v", err)
+	}
+}
+
+// TestGuessesAtOnceAreCountedToo: attempts count before they are made, so that none slips past the others.
+func TestGuessesAtOnceAreCountedToo(t *testing.T) {
+	p, _ := setup(t, storetest.SQLite(t))
+	first(t, p)
+	var passed atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			_, err := p.SignIn(context.Background(), people.Credentials{Email: "anna@example.com", Password: "Wrong-Horse-7", Address: fmt.Sprint(i)})
+			if !errors.Is(err, desk.ErrLimited) {
+				passed.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := passed.Load(); n != 10 {
+		t.Errorf("%d guesses at once, want 10", n)
 	}
 }
 
