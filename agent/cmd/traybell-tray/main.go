@@ -91,16 +91,23 @@ func single() (*keep.Lock, error) {
 
 func showTray(ctx context.Context, log *slog.Logger, socket string) error {
 	words := catalogue.For(launch.Language())
-	o := tray.Options{Socket: socket, Words: words, Log: log, Notify: tray.NewNotes(ctx, log, words.T("notice.open")),
-		Call: launch.Call, Open: opener(log)}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	notes := tray.NewNotes(ctx, log, words.T("notice.open"))
+	go func() {
+		select {
+		case <-notes.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	o := tray.Options{Socket: socket, Words: words, Log: log, Notify: notes, Call: launch.Call, Open: opener(log)}
 	if !launch.HasBus() {
 		// Without a tray questions still come, and the application menu has the same entries.
 		log.Info("this session has no tray")
 		o.Face = tray.Blind{}
 		return tray.Run(ctx, o)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	ended := make(chan error, 1)
 	systray.Run(func() {
 		systray.SetTitle("Traybell")

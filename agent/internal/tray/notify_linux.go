@@ -20,6 +20,7 @@ type Notes struct {
 	conn *dbus.Conn
 	log  *slog.Logger
 	open string // the word on the button
+	lost chan struct{}
 
 	mu   sync.Mutex
 	ids  map[string]uint32
@@ -29,7 +30,7 @@ type Notes struct {
 // NewNotes connects to the session's bus until ctx ends. Without one it shows nothing and says so in
 // the log: menu and windows work all the same. open is the word on the button.
 func NewNotes(ctx context.Context, log *slog.Logger, open string) *Notes {
-	n := &Notes{log: log, open: open, ids: map[string]uint32{}, acts: map[uint32]func(){}}
+	n := &Notes{log: log, open: open, ids: map[string]uint32{}, acts: map[uint32]func(){}, lost: make(chan struct{})}
 	conn, err := launch.Bus(ctx)
 	if err != nil {
 		log.Info("no notifications", "err", err)
@@ -45,7 +46,11 @@ func NewNotes(ctx context.Context, log *slog.Logger, open string) *Notes {
 	return n
 }
 
+// Lost is closed when the session's bus, and with it the session, is gone.
+func (n *Notes) Lost() <-chan struct{} { return n.lost }
+
 func (n *Notes) follow(signals <-chan *dbus.Signal) {
+	defer close(n.lost)
 	for s := range signals {
 		if len(s.Body) < 2 {
 			continue

@@ -16,6 +16,9 @@ func NewNotes(_ context.Context, log *slog.Logger, _ string) *Notes {
 	return &Notes{}
 }
 
+// Lost is never closed: the system ends the tray with its session.
+func (*Notes) Lost() <-chan struct{} { return nil }
+
 // Notify implements Notifier.
 func (*Notes) Notify(string, string, string, bool, func()) {}
 

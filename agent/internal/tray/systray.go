@@ -69,7 +69,7 @@ func (d *Desktop) Clicks() <-chan string { return d.clicks }
 func (d *Desktop) Apply(v View) {
 	if v.Icon != d.icon {
 		d.icon = v.Icon
-		systray.SetIcon(map[Icon]func() []byte{Outline: icons.Outline, Full: icons.Full, Dot: icons.Dot, Eye: icons.Eye}[v.Icon]())
+		setIcon(map[Icon]func() []byte{Outline: icons.Outline, Full: icons.Full, Dot: icons.Dot, Eye: icons.Eye}[v.Icon]())
 	}
 	if v.Tip != d.tip {
 		d.tip = v.Tip
@@ -108,6 +108,12 @@ func (d *Desktop) Apply(v View) {
 			m.Hide()
 		}
 	}
+}
+
+// setIcon survives the end of the session's bus, for which systray panics; the tray is about to end.
+func setIcon(b []byte) {
+	defer func() { _ = recover() }()
+	systray.SetIcon(b)
 }
 
 // label is a title as the menu protocol wants it, where a single underline marks a key.

@@ -3,6 +3,7 @@ package tray
 import (
 	"bufio"
 	"context"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -25,6 +26,12 @@ func (w *watcher) RegisterStatusNotifierItem(path string, sender dbus.Sender) *d
 }
 
 func startBus(t *testing.T) *dbus.Conn {
+	t.Helper()
+	conn, _ := startBusFor(t)
+	return conn
+}
+
+func startBusFor(t *testing.T) (*dbus.Conn, *exec.Cmd) {
 	t.Helper()
 	daemon, err := exec.LookPath("dbus-daemon")
 	if err != nil {
@@ -50,7 +57,61 @@ func startBus(t *testing.T) *dbus.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return conn
+	return conn, cmd
+}
+
+// desk is a notification server on a bus of its own.
+type desk struct {
+	conn  *dbus.Conn
+	notes chan [2]string
+	gone  chan uint32
+}
+
+func (d *desk) Notify(_ string, _ uint32, _, title, _ string, actions []string, hints map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
+	urgency, _ := hints["urgency"].Value().(byte)
+	d.notes <- [2]string{title, strings.Join(actions, " ") + string('0'+rune(urgency))}
+	return 7, nil
+}
+
+func (d *desk) CloseNotification(id uint32) *dbus.Error {
+	d.gone <- id
+	return nil
+}
+
+func TestNotificationsReachTheDesktop(t *testing.T) {
+	conn, bus := startBusFor(t)
+	d := &desk{conn, make(chan [2]string, 8), make(chan uint32, 8)}
+	if err := conn.Export(d, notePath, noteName); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.RequestName(noteName, 0); err != nil {
+		t.Fatal(err)
+	}
+	n := NewNotes(context.Background(), slog.New(slog.DiscardHandler), "Open")
+	opened := make(chan string, 8)
+	n.Notify("q", "Anna would like to help", "", true, func() { opened <- "q" })
+	if got := get(t, "notification", d.notes); got != [2]string{"Anna would like to help", "default Open2"} {
+		t.Errorf("got %q", got)
+	}
+	deadline := time.After(patience)
+	for done := false; !done; { // until our side has heard of the number
+		if err := conn.Emit(notePath, noteName+".ActionInvoked", uint32(7), "default"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-opened:
+			done = true
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("following it does nothing")
+		}
+	}
+	n.Withdraw("q")
+	if id := get(t, "withdrawal", d.gone); id != 7 {
+		t.Errorf("withdrew %d", id)
+	}
+	bus.Process.Kill()
+	get(t, "end of the session", n.Lost())
 }
 
 // layout is an entry of com.canonical.dbusmenu.
@@ -60,7 +121,14 @@ type layout struct {
 	Subs  []dbus.Variant
 }
 
+// systrayUsed: systray keeps its state in the process and can be run once.
+var systrayUsed bool
+
 func TestTheMenuReachesThePanel(t *testing.T) {
+	if systrayUsed {
+		t.Skip("systray runs once in a process")
+	}
+	systrayUsed = true
 	conn := startBus(t)
 	w := &watcher{make(chan string, 1)}
 	if err := conn.Export(w, "/StatusNotifierWatcher", "org.kde.StatusNotifierWatcher"); err != nil {
