@@ -6,6 +6,7 @@ import (
 	"image"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/damage"
@@ -441,6 +442,11 @@ func newSegment(x *xgb.Conn, size int) (*segment, error) {
 		return nil, fmt.Errorf("share memory with the X server: %w", err)
 	}
 	return s, nil
+}
+
+// pixels is the shared memory as pixels.
+func (s *segment) pixels() []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Pointer(&s.mem[0])), len(s.mem)/4)
 }
 
 func (s *segment) close(x *xgb.Conn) {

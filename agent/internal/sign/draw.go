@@ -55,10 +55,12 @@ func (a *artist) px(n float64) int { return int(math.Round(n * a.scale)) }
 
 func width(f font.Face, s string) int { return font.MeasureString(f, s).Ceil() }
 
-// picture is a drawn sign and where its buttons are.
+// picture is a drawn sign, and where its buttons and its clock are.
 type picture struct {
 	img        *image.RGBA
 	pause, end image.Rectangle
+	clock      image.Rectangle // empty when none is shown
+	digits     int             // length of the clock's text
 }
 
 func (p picture) at(pt image.Point) part {
@@ -114,7 +116,7 @@ func (a *artist) paint(s state, maxWidth int) picture {
 	draw.Draw(img, img.Bounds(), image.NewUniform(border), image.Point{}, draw.Src)
 	draw.Draw(img, img.Bounds().Inset(a.px(2)), image.NewUniform(surface), image.Point{}, draw.Src)
 
-	x, base := pad, height/2+a.px(5)
+	x, base := pad, a.base(height)
 	fore := plum
 	if s.paused {
 		fore = ink
@@ -126,11 +128,12 @@ func (a *artist) paint(s state, maxWidth int) picture {
 	x = a.text(img, a.bold, strong, x, base, fore)
 	if rest != "" {
 		a.text(img, a.regular, rest, x+a.px(6), base, ink)
-	} else if !s.paused {
-		a.text(img, a.regular, time, x+gap, base, ink2)
 	}
-
-	p := picture{img: img}
+	p := picture{img: img, digits: len(time)}
+	if !s.paused {
+		p.clock = image.Rect(x+gap, a.px(8), x+gap+timeW, height-a.px(8))
+		a.text(img, a.regular, time, p.clock.Min.X, base, ink2)
+	}
 	top, bottom := (height-a.px(32))/2, (height+a.px(32))/2
 	p.end = image.Rect(w-a.px(10)-endW, top, w-a.px(10), bottom)
 	p.pause = image.Rect(p.end.Min.X-gap-pauseW, top, p.end.Min.X-gap, bottom)
@@ -148,6 +151,19 @@ func (a *artist) paint(s state, maxWidth int) picture {
 	a.text(img, a.bold, a.texts.EndNow, p.end.Min.X+(endW-width(a.bold, a.texts.EndNow))/2, base, surface)
 	return p
 }
+
+// tick draws another time into a painted sign; false when it must be painted anew.
+func (a *artist) tick(p picture, elapsed time.Duration) bool {
+	text := clock(elapsed)
+	if p.clock.Empty() || len(text) != p.digits {
+		return false
+	}
+	draw.Draw(p.img, p.clock, image.NewUniform(surface), image.Point{}, draw.Src)
+	a.text(p.img, a.regular, text, p.clock.Min.X, a.base(p.img.Bounds().Dy()), ink2)
+	return true
+}
+
+func (a *artist) base(height int) int { return height/2 + a.px(5) }
 
 // cut shortens s to fit into room, with an ellipsis.
 func (a *artist) cut(f font.Face, s string, room int) string {

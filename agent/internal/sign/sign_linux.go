@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/jezek/xgb"
-	"github.com/jezek/xgb/composite"
-	"github.com/jezek/xgb/randr"
 	"github.com/jezek/xgb/shape"
 	"github.com/jezek/xgb/xproto"
 
@@ -34,6 +32,7 @@ type Sign struct {
 	root    xproto.Window
 	win     xproto.Window
 	gc      xproto.Gcontext
+	pixmap  xproto.Pixmap // what the window shows
 	depth   byte
 	artist  *artist
 	rect    atomic.Pointer[image.Rectangle]
@@ -155,79 +154,55 @@ func (s *Sign) scale() float64 {
 	return 1
 }
 
-// readScreens finds the monitors, the primary one first.
-func (s *Sign) readScreens() {
-	s.screens = nil
-	if !x11.Has(s.x, "RANDR") {
-		s.readWhole()
-		return
-	}
-	var primary randr.Output
-	if p, err := randr.GetOutputPrimary(s.x, s.root).Reply(); err == nil {
-		primary = p.Output
-	}
-	if r, err := randr.GetScreenResourcesCurrent(s.x, s.root).Reply(); err == nil {
-		for _, c := range r.Crtcs {
-			i, err := randr.GetCrtcInfo(s.x, c, r.ConfigTimestamp).Reply()
-			if err != nil || i.Width == 0 || i.Height == 0 {
-				continue
-			}
-			m := image.Rect(int(i.X), int(i.Y), int(i.X)+int(i.Width), int(i.Y)+int(i.Height))
-			s.screens = append(s.screens, m)
-			for _, o := range i.Outputs {
-				if o == primary {
-					last := len(s.screens) - 1
-					s.screens[0], s.screens[last] = s.screens[last], s.screens[0]
-				}
-			}
-		}
-	}
-	monitors := s.screens
-	s.readWhole()
-	all := s.screens[0]
-	kept := monitors[:0]
-	for _, m := range monitors {
-		if m = m.Intersect(all); !m.Empty() {
-			kept = append(kept, m)
-		}
-	}
-	if len(kept) > 0 {
-		s.screens = kept
-	}
-}
-
-// readWhole takes all of the X screen for one monitor.
-func (s *Sign) readWhole() {
-	screen := xproto.Setup(s.x).DefaultScreen(s.x)
-	s.screens = []image.Rectangle{image.Rect(0, 0, int(screen.WidthInPixels), int(screen.HeightInPixels))}
-	if g, err := xproto.GetGeometry(s.x, xproto.Drawable(s.root)).Reply(); err == nil { // it may have changed since
-		s.screens[0].Max = image.Pt(int(g.Width), int(g.Height))
-	}
-}
-
 func (s *Sign) maxWidth() int { return s.screens[0].Dx() }
 
 // show puts the drawn picture into the window as its background, so that the X
 // server itself repaints what was covered.
 func (s *Sign) show() {
 	b := s.picture.img.Bounds()
-	data := make([]byte, 0, b.Dx()*b.Dy()*4)
-	for p := s.picture.img.Pix; len(p) >= 4; p = p[4:] {
-		data = append(data, p[2], p[1], p[0], 0)
-	}
 	pixmap, err := xproto.NewPixmapId(s.x)
 	if err != nil {
 		return // the connection is gone, which read reports
 	}
 	xproto.CreatePixmap(s.x, s.depth, pixmap, xproto.Drawable(s.win), uint16(b.Dx()), uint16(b.Dy()))
-	rows := max(1, 200_000/(b.Dx()*4))
-	for y := 0; y < b.Dy(); y += rows {
-		h := min(rows, b.Dy()-y)
-		xproto.PutImage(s.x, xproto.ImageFormatZPixmap, xproto.Drawable(pixmap), s.gc, uint16(b.Dx()), uint16(h), 0, int16(y), 0, s.depth, data[y*b.Dx()*4:(y+h)*b.Dx()*4])
+	if s.pixmap != 0 {
+		xproto.FreePixmap(s.x, s.pixmap)
 	}
+	s.pixmap = pixmap
+	s.put(b)
 	xproto.ChangeWindowAttributes(s.x, s.win, xproto.CwBackPixmap, []uint32{uint32(pixmap)})
 	xproto.ClearArea(s.x, false, s.win, 0, 0, 0, 0)
-	xproto.FreePixmap(s.x, pixmap)
+}
+
+// put copies a part of the drawn picture to the pixmap, in requests that any server takes.
+func (s *Sign) put(r image.Rectangle) {
+	rows := max(1, 200_000/(r.Dx()*4))
+	for y := r.Min.Y; y < r.Max.Y; y += rows {
+		h := min(rows, r.Max.Y-y)
+		data := make([]byte, 0, r.Dx()*h*4)
+		for row := y; row < y+h; row++ {
+			p := s.picture.img.Pix[s.picture.img.PixOffset(r.Min.X, row):]
+			for ; len(data) < (row-y+1)*r.Dx()*4; p = p[4:] {
+				data = append(data, p[2], p[1], p[0], 0)
+			}
+		}
+		xproto.PutImage(s.x, xproto.ImageFormatZPixmap, xproto.Drawable(s.pixmap), s.gc, uint16(r.Dx()), uint16(h), int16(r.Min.X), int16(y), 0, s.depth, data)
+	}
+}
+
+// tick shows the time going on.
+func (s *Sign) tick() {
+	s.state.elapsed = time.Since(s.o.Since)
+	if s.state.paused {
+		return
+	}
+	if !s.artist.tick(s.picture, s.state.elapsed) {
+		s.redraw()
+		return
+	}
+	c := s.picture.clock
+	s.put(c)
+	xproto.ClearArea(s.x, false, s.win, int16(c.Min.X), int16(c.Min.Y), uint16(c.Dx()), uint16(c.Dy()))
 }
 
 func (s *Sign) raise() {
@@ -312,10 +287,7 @@ func (s *Sign) loop() {
 			f()
 			s.redraw()
 		case <-tick.C:
-			s.state.elapsed = time.Since(s.o.Since)
-			if !s.state.paused {
-				s.redraw()
-			}
+			s.tick()
 			tick.Reset(untilTick(s.state.elapsed))
 		case <-check.C:
 			due = false
@@ -474,104 +446,6 @@ func (s *Sign) redraw() {
 		s.place(image.Rectangle{Min: old.Min, Max: old.Min.Add(size)})
 	}
 	s.show()
-}
-
-// keep brings the window back to where it belongs, above all others. It reports
-// whether to look again soon, and an error when patience is at its end.
-func (s *Sign) keep() (again bool, err error) {
-	why := s.trouble()
-	if why == "" {
-		s.coveredSince = time.Time{}
-		return false, nil
-	}
-	if s.coveredSince.IsZero() {
-		s.coveredSince = time.Now()
-	} else if time.Since(s.coveredSince) > patience {
-		return false, errors.New(why)
-	}
-	if s.shapes {
-		shape.Mask(s.x, shape.SoSet, shape.SkBounding, s.win, 0, 0, xproto.PixmapNone)
-	}
-	xproto.MapWindow(s.x, s.win)
-	s.place(*s.rect.Load())
-	s.raise()
-	return true, nil
-}
-
-// trouble says what keeps the whole sign from being seen; empty when nothing.
-func (s *Sign) trouble() string {
-	want := *s.rect.Load()
-	g, err := xproto.GetGeometry(s.x, xproto.Drawable(s.win)).Reply()
-	if err != nil {
-		return "its window is gone"
-	}
-	if is := image.Rect(int(g.X), int(g.Y), int(g.X)+int(g.Width), int(g.Y)+int(g.Height)); is != want {
-		return "another program moves it away"
-	}
-	if a, err := xproto.GetWindowAttributes(s.x, s.win).Reply(); err != nil || a.MapState != xproto.MapStateViewable {
-		return "another program hides it"
-	}
-	if s.shapes {
-		if e, err := shape.QueryExtents(s.x, s.win).Reply(); err == nil && e.BoundingShaped {
-			return "another program cut it"
-		}
-	}
-	tree, err := xproto.QueryTree(s.x, s.root).Reply()
-	if err != nil {
-		return "the windows can't be listed"
-	}
-	above := false
-	for _, w := range tree.Children {
-		if w == s.win {
-			above = true
-			continue
-		}
-		if above && s.covers(w, want) {
-			return "another window keeps covering it"
-		}
-	}
-	return ""
-}
-
-// covers reports whether a window that lies above the sign hides some of it. The
-// overlay that a compositing manager draws all windows on doesn't.
-func (s *Sign) covers(w xproto.Window, r image.Rectangle) bool {
-	g, err := xproto.GetGeometry(s.x, xproto.Drawable(w)).Reply()
-	if err != nil {
-		return false // gone meanwhile
-	}
-	b := 2 * int(g.BorderWidth)
-	if !image.Rect(int(g.X), int(g.Y), int(g.X)+int(g.Width)+b, int(g.Y)+int(g.Height)+b).Overlaps(r) {
-		return false
-	}
-	a, err := xproto.GetWindowAttributes(s.x, w).Reply()
-	if err != nil || a.MapState != xproto.MapStateViewable || a.Class == xproto.WindowClassInputOnly {
-		return false
-	}
-	return !s.overlay(w)
-}
-
-func (s *Sign) overlay(w xproto.Window) bool {
-	name := "_NET_WM_CM_S" + strconv.Itoa(s.x.DefaultScreen)
-	atom, err := xproto.InternAtom(s.x, true, uint16(len(name)), name).Reply()
-	if err != nil || atom.Atom == 0 {
-		return false
-	}
-	if o, err := xproto.GetSelectionOwner(s.x, atom.Atom).Reply(); err != nil || o.Owner == 0 {
-		return false // asking for the overlay would make one
-	}
-	if !x11.Has(s.x, "Composite") {
-		return false
-	}
-	if _, err := composite.QueryVersion(s.x, 0, 4).Reply(); err != nil {
-		return false
-	}
-	o, err := composite.GetOverlayWindow(s.x, s.root).Reply()
-	if err != nil {
-		return false
-	}
-	composite.ReleaseOverlayWindow(s.x, s.root)
-	return o.OverlayWin == w
 }
 
 // tell runs f on the loop's goroutine, unless the sign is gone.

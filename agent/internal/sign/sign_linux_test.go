@@ -1,9 +1,11 @@
 package sign
 
 import (
+	"bytes"
 	"image"
 	"image/png"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,7 +29,7 @@ func show(t *testing.T, display string) (*Sign, presses) {
 	t.Helper()
 	p := presses{make(chan bool, 8), make(chan struct{}, 8)}
 	s, err := Show(Options{
-		Display: display, Texts: english, Since: time.Now().Add(-4*time.Minute - 12*time.Second),
+		Display: display, Texts: english, Since: time.Now().Add(-4*time.Minute - 18*time.Second),
 		OnPause: func(on bool) { p.pause <- on }, OnEnd: func() { p.end <- struct{}{} },
 	})
 	if err != nil {
@@ -148,7 +150,7 @@ func TestSignComesBackOnTop(t *testing.T) {
 	} {
 		c.do()
 		a.Sync()
-		x11test.Eventually(t, 4*time.Second, "the sign is whole again after being "+c.name, func() bool { return whole(a, s.Rect()) })
+		x11test.Eventually(t, 12*time.Second, "the sign is whole again after being "+c.name, func() bool { return whole(a, s.Rect()) })
 	}
 	select {
 	case err := <-s.Err():
@@ -204,14 +206,41 @@ func TestSignMovesButNotOffTheScreen(t *testing.T) {
 		a.Sync()
 	}
 	drag(460, 520)
-	x11test.Eventually(t, 2*time.Second, "the sign follows the drag", func() bool { return s.Rect().Min == image.Pt(400, 500) })
+	x11test.Eventually(t, 8*time.Second, "the sign follows the drag", func() bool { return s.Rect().Min == image.Pt(400, 500) && whole(a, s.Rect()) })
 	screen := image.Rect(0, 0, 1280, 800)
 	for _, to := range []image.Point{{0, 0}, {1279, 799}} {
 		before := s.Rect()
 		drag(to.X, to.Y)
-		x11test.Eventually(t, 2*time.Second, "the sign moves", func() bool { return s.Rect() != before })
-		x11test.Eventually(t, 2*time.Second, "the sign is whole", func() bool { return s.Rect().In(screen) && whole(a, s.Rect()) })
+		x11test.Eventually(t, 8*time.Second, "the sign moves", func() bool { return s.Rect() != before })
+		x11test.Eventually(t, 8*time.Second, "the sign is whole", func() bool { return s.Rect().In(screen) && whole(a, s.Rect()) })
 	}
+}
+
+func TestClockGoesOn(t *testing.T) {
+	display := x11test.Start(t, "1280x800x24")
+	a := x11test.Connect(t, display)
+	s, _ := show(t, display)
+	look := func() []uint32 {
+		pix, w := a.Screen()
+		r := s.Rect()
+		var in []uint32
+		for y := r.Min.Y; y < r.Max.Y; y++ {
+			in = append(in, pix[y*w+r.Min.X:y*w+r.Max.X]...)
+		}
+		return in
+	}
+	first := look()
+	x11test.Eventually(t, 5*time.Second, "another time is shown", func() bool { return !slices.Equal(first, look()) })
+	// What was drawn piece by piece is what would be drawn at once.
+	checked := make(chan struct{})
+	s.tell(func() {
+		whole := s.artist.paint(s.state, s.maxWidth()).img
+		if !bytes.Equal(whole.Pix, s.picture.img.Pix) {
+			t.Error("the ticking clock draws another sign")
+		}
+		close(checked)
+	})
+	<-checked
 }
 
 func TestCloseTakesTheSignAway(t *testing.T) {
@@ -219,7 +248,7 @@ func TestCloseTakesTheSignAway(t *testing.T) {
 	a := x11test.Connect(t, display)
 	s, _ := show(t, display)
 	s.Close()
-	x11test.Eventually(t, 2*time.Second, "the window is gone", func() bool { return !whole(a, s.Rect()) })
+	x11test.Eventually(t, 8*time.Second, "the window is gone", func() bool { return !whole(a, s.Rect()) })
 	if err, open := <-s.Err(); open {
 		t.Fatalf("an error after Close: %v", err)
 	}

@@ -50,3 +50,13 @@ func TestLongNameIsCutNotTheButtons(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkPaint(b *testing.B) {
+	a, err := newArtist(Texts{Sees: "Anna Bianchi sees your screen", Controls: "Anna Bianchi controls your computer", Paused: "Paused. Nobody sees or touches anything.", Pause: "Pause", GoOn: "Go on", EndNow: "End now"}, 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		a.paint(state{elapsed: time.Minute}, 1920)
+	}
+}
