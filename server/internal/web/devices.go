@@ -103,15 +103,16 @@ func userName(u link.User) string {
 	return u.Name
 }
 
-// atScreen is the person who would be asked: the ticket's user if they are there, else the active one.
-func atScreen(d device.Device, osUserID string) (link.User, bool) {
-	var found link.User
-	for _, u := range d.Facts.Users {
-		if u.State == "active" && (found.Name == "" || u.ID == osUserID) {
-			found = u
+// atScreen is the person who would be asked: the one whose desktop is in front, else one at a text console.
+func atScreen(d device.Device) (link.User, bool) {
+	for _, state := range []string{"active", "text"} {
+		for _, u := range d.Facts.Users {
+			if u.State == state {
+				return u, true
+			}
 		}
 	}
-	return found, found.Name != ""
+	return link.User{}, false
 }
 
 // deviceSays is what a technician wants to know before asking: presence, people, what can be shown.
@@ -238,7 +239,7 @@ func times(n int) string {
 
 // canDo is the table of what can be done at a device now, and why not.
 func (c *call) canDo(d device.Device, grants []access.Grant) []canRow {
-	who, there := atScreen(d, "")
+	who, there := atScreen(d)
 	var rows []canRow
 	for _, k := range []struct {
 		id, can string

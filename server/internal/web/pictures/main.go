@@ -60,7 +60,7 @@ func main() {
 	axeLanguages := flag.String("axe-languages", "en", "languages in which axe runs; the structure of a page is the same in all")
 	verbose := flag.Bool("v", false, "say each picture")
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Minute)
 	defer cancel()
 	found, err := run(ctx, *out, regexp.MustCompile(*only), strings.Split(*languages, ","), strings.Split(*themes, ","), *axe, strings.Split(*axeLanguages, ","), *verbose)
 	if err != nil {
