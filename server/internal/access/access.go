@@ -141,9 +141,10 @@ var reasons = []string{
 	ByPerson, ByTechnician, ByBudget, ByTicketClosed, "sign_lost", "signed_out", "failed", "revoked", "session_ended", "renewed", ByNoAnswer, ByDeviceGone, ByRemoved,
 }
 
-// Reason returns a device's reason if it is one that we know, otherwise "other"; empty stays empty.
+// Reason returns a device's reason if it is one that we know or a grant.Refusal, otherwise "other"; empty
+// stays empty.
 func Reason(s string) string {
-	if s == "" || slices.Contains(reasons, s) {
+	if s == "" || slices.Contains(reasons, s) || slices.Contains(refusals, grant.Refusal(s)) {
 		return s
 	}
 	return "other"

@@ -73,7 +73,8 @@ func (d *Sessions) end(s access.Session, reason string) {
 
 // Ask makes a session and asks the person at the device. Without a ticket it takes the technician's own
 // open ticket of that kind for the device, or makes one: there is no work without a ticket. Asking again
-// while a session of the same technician, device and ticket is not over returns that one.
+// while a session of the same technician, device and ticket is not over returns that one; if it still waits,
+// the device is asked again, and answers with what became of the question: a screen may have been unlocked.
 func (d *Sessions) Ask(ctx context.Context, a desk.Actor, to device.ID, t ticket.ID, scopes []grant.Scope) (s access.Session, err error) {
 	if a.Account == "" || !a.Staff() {
 		return s, desk.Fail(access.ErrMayNot)
@@ -84,10 +85,9 @@ func (d *Sessions) Ask(ctx context.Context, a desk.Actor, to device.ID, t ticket
 		}
 		return s, offline()
 	}
-	var ask link.Ask
-	fresh := false
+	var ask *link.Ask
 	err = d.o.Change(ctx, a, func(c *desk.Change) error {
-		fresh = false
+		ask = nil
 		if err := present(c.Tx, to); err != nil {
 			return err
 		}
@@ -112,6 +112,11 @@ func (d *Sessions) Ask(ctx context.Context, a desk.Actor, to device.ID, t ticket
 			}
 			if l.Ticket == k.ID {
 				s = l
+				if s.State.Waiting() {
+					q, err := d.askAgain(c, s)
+					ask = &q
+					return err
+				}
 				return nil
 			}
 		}
@@ -123,18 +128,18 @@ func (d *Sessions) Ask(ctx context.Context, a desk.Actor, to device.ID, t ticket
 		if err != nil {
 			return err
 		}
-		fresh = true
-		ask = question(s, k, mine.Name)
+		q := question(s, k, mine.Name)
+		ask = &q
 		if err := c.InsertSession(s); err != nil {
 			return err
 		}
 		d.hint(c, s)
 		return c.Record("session.asked", ref(s.ID), name(s), map[string]any{"device": s.Device, "ticket": s.Ticket, "scopes": s.Scopes})
 	})
-	if err != nil || !fresh {
+	if err != nil || ask == nil {
 		return s, err
 	}
-	if err := d.send(to, link.TypeAsk, ask); err != nil {
+	if err := d.send(to, link.TypeAsk, *ask); err != nil {
 		s, err = d.endNow(ctx, a, s.ID, access.ByDeviceGone)
 		if err != nil {
 			return s, err

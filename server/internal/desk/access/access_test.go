@@ -266,9 +266,14 @@ func TestOnlyStaffAsksAndOnlyWhoIsThere(t *testing.T) {
 func TestAskingAgainReturnsTheSameSession(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		a, b := o.ask(o.anna, "t1"), o.ask(o.anna, "t1")
-		if a.ID != b.ID || len(o.wire.asks) != 1 {
-			t.Errorf("%d questions", len(o.wire.asks))
+		if a.ID != b.ID || len(o.wire.asks) != 2 || o.wire.asks[0].Session != o.wire.asks[1].Session {
+			t.Errorf("%d questions", len(o.wire.asks)) // the device knows that it is the same
 		}
+		o.allowed(b)
+		if c := o.ask(o.anna, "t1"); c.ID != a.ID || len(o.wire.asks) != 2 {
+			t.Errorf("%d questions for an open session", len(o.wire.asks))
+		}
+		a = o.ask(o.anna, "t3")
 		if c := o.ask(o.bert, "t1"); c.ID == a.ID {
 			t.Error("another technician got the same session")
 		}
