@@ -460,3 +460,19 @@ func TestNewsWaitsForTheDevice(t *testing.T) {
 		t.Errorf("got %+v", moved)
 	}
 }
+
+// BenchmarkFile measures tickets filed durably over HTTPS by 64 callers of one device.
+//
+//	go test ./internal/api -run xxx -bench File -benchtime 5000x
+func BenchmarkFile(b *testing.B) {
+	s := servertest.Start(b)
+	d := s.Enrol(b, "PC-114", "")
+	b.SetParallelism(32)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			d.File(b, "Printer prints blank pages")
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tickets/s")
+}
