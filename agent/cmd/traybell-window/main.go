@@ -71,6 +71,8 @@ func run(a launch.Window, log *slog.Logger) int {
 			return 1
 		}
 		glfw.WindowHint(glfw.FocusOnShow, glfw.False)
+		// Some desktops put a window without the focus behind the others; a question must be seen.
+		glfw.WindowHint(glfw.Floating, glfw.True)
 	}
 	program := app.NewWithID("com.github.traybell.window")
 	if wish, ok := map[string]fyne.ThemeVariant{"light": theme.VariantLight, "dark": theme.VariantDark}[<-scheme]; ok {
