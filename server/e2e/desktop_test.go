@@ -30,7 +30,7 @@ type desktop struct {
 // signIn starts the desktop session of u at device d.
 func signIn(t *testing.T, u *user.User, d *device, dir string) *desktop {
 	t.Helper()
-	need(t, "Xvfb", "dbus-daemon", "openbox", "xfce4-panel", "xdotool", "import", "xsetroot", "xterm")
+	need(t, "Xvfb", "dbus-daemon", "openbox", "xfce4-panel", "xdotool", "xwininfo", "import", "xsetroot", "xterm")
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
 	home := filepath.Join(dir, u.Username)
@@ -122,13 +122,14 @@ func (s *desktop) waitWindow(name string) string {
 // geometry is a window's place on the screen.
 func (s *desktop) geometry(id string) image.Rectangle {
 	s.t.Helper()
-	out := s.call("xdotool", "getwindowgeometry", "--shell", id)
+	out := s.call("xwininfo", "-id", id) // xdotool counts the frame twice
 	v := map[string]int{}
 	for line := range strings.Lines(out) {
-		k, n, _ := strings.Cut(strings.TrimSpace(line), "=")
-		v[k], _ = strconv.Atoi(n)
+		k, n, _ := strings.Cut(strings.TrimSpace(line), ":")
+		v[k], _ = strconv.Atoi(strings.TrimSpace(n))
 	}
-	return image.Rect(v["X"], v["Y"], v["X"]+v["WIDTH"], v["Y"]+v["HEIGHT"])
+	x, y := v["Absolute upper-left X"], v["Absolute upper-left Y"]
+	return image.Rect(x, y, x+v["Width"], y+v["Height"])
 }
 
 // click presses a mouse button at a point of the screen.
