@@ -96,3 +96,13 @@ func (t Tx) Grants(f GrantFilter) ([]access.Grant, error) {
 	q := grants + w.String() + " order by id desc, device_id limit " + w.next(f.Limit)
 	return all(t, scanGrant, q, w.args...)
 }
+
+const accessOpen = `select exists (select 1 from sessions where device_id = $1 and ended_at = 0)
+	or exists (select 1 from grants where device_id = $1 and ended_at = 0)
+	or exists (select 1 from grants where device_id = $1 and ended_at > 0 and not told)`
+
+// AccessOpen reports whether a device has a live session, a live grant, or an end of one that it was not
+// told. It costs a few index look-ups: after a restart it is asked for every device.
+func (t Tx) AccessOpen(d device.ID) (bool, error) {
+	return one(t, func(r row) (open bool, err error) { return open, r.Scan(&open) }, accessOpen, d)
+}

@@ -171,6 +171,26 @@ func TestGrants(t *testing.T) {
 		}
 		g1 = g1.End("revoked", false, now)
 		write(t, s, func(tx store.Tx) error { return tx.SaveGrant(g1) })
+		open := func(id device.ID, want bool) {
+			t.Helper()
+			read(t, s, func(tx store.Tx) error {
+				if got, err := tx.AccessOpen(id); err != nil || got != want {
+					t.Errorf("%s open: %v, %v; want %v", id, got, err, want)
+				}
+				return nil
+			})
+		}
+		open("d2", true)
+		open("d9", false)
+		write(t, s, func(tx store.Tx) error { return tx.SaveGrant(other.End("revoked", false, now)) })
+		open("d2", true) // the device has not confirmed it
+		write(t, s, func(tx store.Tx) error { return tx.SaveGrant(other.End("revoked", true, now)) })
+		open("d2", false)
+		write(t, s, func(tx store.Tx) error {
+			return tx.InsertSession(access.Session{ID: "s2", Device: "d2", Organization: "o1", Ticket: "t1", Account: "anna", State: access.Asking})
+		})
+		open("d2", true)
+		write(t, s, func(tx store.Tx) error { other.EndedAt = time.Time{}; return tx.SaveGrant(other) })
 		if err := s.Write(t.Context(), func(tx store.Tx) error { return tx.SaveGrant(made("d1", "g9", nil)) }); !errors.Is(err, store.ErrStale) {
 			t.Errorf("saved what is not there: %v", err)
 		}

@@ -377,11 +377,11 @@ func (d *Sessions) LinkUp(ctx context.Context, from device.ID, p link.Proof) (Kn
 	var known Known
 	var again []link.Ask
 	if len(p.Grants) == 0 && len(p.Ended) == 0 { // most devices most of the time: after a restart they all come at once
-		idle := false
+		open := false
 		if err := d.o.Read(ctx, func(tx store.Tx) (err error) {
-			idle, err = d.nothing(tx, from)
+			open, err = tx.AccessOpen(from)
 			return err
-		}); err != nil || idle {
+		}); err != nil || !open {
 			return known, err
 		}
 	}
@@ -432,20 +432,6 @@ func (d *Sessions) LinkUp(ctx context.Context, from device.ID, p link.Proof) (Kn
 		}
 	}
 	return known, nil
-}
-
-// nothing reports whether the server has neither a live session nor a grant to bring in line with a device.
-func (d *Sessions) nothing(tx store.Tx, id device.ID) (bool, error) {
-	sessions, err := tx.Sessions(store.SessionFilter{Device: id, Live: true, Limit: 1})
-	if err != nil || len(sessions) > 0 {
-		return false, err
-	}
-	for _, f := range []store.GrantFilter{{Device: id, Live: true, Limit: 1}, {Device: id, Untold: true, Limit: 1}} {
-		if grants, err := tx.Grants(f); err != nil || len(grants) > 0 {
-			return false, err
-		}
-	}
-	return true, nil
 }
 
 // reconcile compares the grants that live on the device with the server's copies and returns the live ones.
