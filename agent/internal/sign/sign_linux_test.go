@@ -29,7 +29,7 @@ func show(t *testing.T, display string) (*Sign, presses) {
 	t.Helper()
 	p := presses{make(chan bool, 8), make(chan struct{}, 8)}
 	s, err := Show(Options{
-		Display: display, Texts: english, Since: time.Now().Add(-4*time.Minute - 18*time.Second),
+		Display: display, Texts: english, Since: time.Now().Add(-4*time.Minute - 12*time.Second),
 		OnPause: func(on bool) { p.pause <- on }, OnEnd: func() { p.end <- struct{}{} },
 	})
 	if err != nil {
@@ -112,6 +112,21 @@ func TestButtonsOfTheSign(t *testing.T) {
 		t.Error("a press dragged away from End now ended the session")
 	default:
 	}
+}
+
+func TestKeysEndTheSession(t *testing.T) {
+	display := x11test.Start(t, "1280x800x24")
+	a := x11test.Connect(t, display)
+	_, p := show(t, display)
+	const control, alt, shift, e = 37, 64, 50, 26
+	for _, k := range []byte{control, alt, shift, e} {
+		a.Key(xproto.KeyPress, k)
+	}
+	for _, k := range []byte{e, shift, alt, control} {
+		a.Key(xproto.KeyRelease, k)
+	}
+	a.Sync()
+	wait(t, p.end, "end by Ctrl+Alt+Shift+E")
 }
 
 // buttons asks the loop, which alone may look at the picture.

@@ -22,15 +22,26 @@ import (
 )
 
 // Start runs an Xvfb with a screen such as "1280x800x24" until the test ends,
-// and returns its display.
+// and returns its display. Every user of this machine may connect.
 func Start(t testing.TB, screen string) string {
+	t.Helper()
+	return start(t, screen, "-ac")
+}
+
+// StartGuarded is Start for a server that wants the cookie of an authority file.
+func StartGuarded(t testing.TB, screen, authority string) string {
+	t.Helper()
+	return start(t, screen, "-auth", authority)
+}
+
+func start(t testing.TB, screen string, more ...string) string {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	cmd := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", screen, "-ac", "-noreset", "-nolisten", "tcp")
+	cmd := exec.Command("Xvfb", append([]string{"-displayfd", "3", "-screen", "0", screen, "-noreset", "-nolisten", "tcp"}, more...)...)
 	cmd.ExtraFiles = []*os.File{w}
 	err = cmd.Start()
 	w.Close()
