@@ -116,19 +116,17 @@ func run(ctx context.Context, out string, only *regexp.Regexp, languages, themes
 		if err := full.Speak(ctx, language); err != nil {
 			return 0, err
 		}
-		for _, theme := range themes {
-			tab, close := chromedp.NewContext(allocator)
-			for _, s := range shots(full, empty, f) {
-				if !only.MatchString(s.name) {
-					continue
-				}
-				if err := p.paint(tab, s, language, theme); err != nil {
-					close()
-					return 0, fmt.Errorf("%s in %s, %s: %w", s.name, language, theme, err)
-				}
+		tab, close := chromedp.NewContext(allocator)
+		for _, s := range shots(full, empty, f) {
+			if !only.MatchString(s.name) {
+				continue
 			}
-			close()
+			if err := p.paint(tab, s, language, themes); err != nil {
+				close()
+				return 0, fmt.Errorf("%s in %s: %w", s.name, language, err)
+			}
 		}
+		close()
 	}
 	fmt.Printf("%d pictures in %s\n", p.pictures, out)
 	return p.findings, nil
@@ -206,8 +204,8 @@ type painter struct {
 	findings int
 }
 
-// paint opens a page and takes it at each width.
-func (p *painter) paint(tab context.Context, s shot, language, theme string) error {
+// paint opens a page once and takes it in each theme and at each width.
+func (p *painter) paint(tab context.Context, s shot, language string, themes []string) error {
 	on := s.on
 	if on == nil {
 		on = p.full
@@ -250,33 +248,36 @@ func (p *painter) paint(tab context.Context, s shot, language, theme string) err
 	if err != nil {
 		return err
 	}
-	media := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}
-	for i, size := range screens {
-		if i > 0 && len(s.do) == 0 { // the page as it stands, narrower
-			if err := chromedp.Do(ctx, metrics(size, size.height)); err != nil {
+	actions := []action{
+		call(log.Enable, cdp.Empty{}), theme(themes[0]), call(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Rome"}),
+		call(network.ClearBrowserCookies, cdp.Empty{}), call(network.SetCookies, network.SetCookiesParams{Cookies: cookies}),
+		metrics(screens[0], screens[0].height), chromedp.Navigate(on.URL + s.path),
+	}
+	if err := chromedp.Do(ctx, append(actions, s.do...)...); err != nil {
+		return fmt.Errorf("%w %v", err, said)
+	}
+	for _, th := range themes {
+		for _, size := range screens {
+			if err := chromedp.Do(ctx, theme(th), metrics(size, size.height)); err != nil {
 				return err
 			}
-		} else {
-			actions := []action{
-				call(log.Enable, cdp.Empty{}), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: media}),
-				call(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Rome"}), call(network.ClearBrowserCookies, cdp.Empty{}), call(network.SetCookies, network.SetCookiesParams{Cookies: cookies}),
-				metrics(size, size.height), chromedp.Navigate("about:blank"), chromedp.Navigate(on.URL + s.path),
+			if err := p.take(ctx, s, language, th, size); err != nil {
+				return err
 			}
-			if err := chromedp.Do(ctx, append(actions, s.do...)...); err != nil {
-				return fmt.Errorf("%w %v", err, said)
-			}
-		}
-		if err := p.take(ctx, s, language, theme, size); err != nil {
-			return err
 		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	for _, t := range said {
 		p.findings++
-		fmt.Printf("%s-%s-%s: the browser says: %s\n", s.name, language, theme, t)
+		fmt.Printf("%s-%s: the browser says: %s\n", s.name, language, t)
 	}
 	return nil
+}
+
+// theme is what the system prefers; pages follow it.
+func theme(name string) action {
+	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
 }
 
 func metrics(s sizes, height int64) action {
