@@ -169,7 +169,7 @@ func (s *Sheet) row(r content.Row) fyne.CanvasObject {
 type beside struct{ right int }
 
 func (b beside) Layout(objects []fyne.CanvasObject, size fyne.Size) {
-	ends{b.right}.Layout(objects, size)
+	ends(b).Layout(objects, size)
 	for _, o := range objects[:b.right] {
 		o.Move(fyne.NewPos(o.Position().X, 0))
 	}
