@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 )
 
@@ -65,6 +67,31 @@ func act(t *testing.T, ctx context.Context, what string, actions ...chromedp.Act
 		t.Fatalf("%s: %v\nat %s:\n%s", what, err, where, text)
 	}
 	t.Logf("%s: %d ms", what, time.Since(began).Milliseconds())
+}
+
+// german types as a German keyboard does: ü and ß sit on keys that carry [ and - on the device's layout.
+func german(text string) chromedp.Action[chromedp.Void] {
+	codes := map[rune]string{'ü': "BracketLeft", 'ß': "Minus"}
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		for _, r := range text {
+			if codes[r] == "" {
+				if _, err := chromedp.KeyEvent(string(r))(ctx, t); err != nil {
+					return err
+				}
+				continue
+			}
+			for _, typ := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
+				k := input.DispatchKeyEventParams{Type: typ, Key: string(r), Code: codes[r]}
+				if typ == input.DispatchKeyEventTypeKeyDown {
+					k.Text = string(r)
+				}
+				if _, err := cdp.Call(ctx, t, input.DispatchKeyEvent, k); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // script runs JavaScript in the page.
@@ -224,12 +251,17 @@ func TestStory(t *testing.T) {
 
 	// Real keys: typed in the browser, read by an X client of Lucia's.
 	typed := filepath.Join(lucia.dir, "data", "typed")
-	lucia.start("xterm", "-geometry", "60x10+40+420", "-title", "reader", "-e", "sh", "-c", "head -n 1 > "+typed)
+	lucia.start("xterm", "-u8", "-geometry", "60x10+40+420", "-title", "reader", "-e", "sh", "-c", "head -n 1 > "+typed)
 	reader := lucia.waitWindow("reader")
 	lucia.call("xdotool", "windowactivate", "--sync", reader)
 	text := "Grüße 42 from Anna"
-	act(t, ctx, "type in the browser", script(`document.querySelector('#screen canvas').focus()`), chromedp.KeyEvent(text+"\r"))
-	eventually(t, "the X client has read the keys", func() bool { b, _ := os.ReadFile(typed); return strings.TrimSpace(string(b)) == text })
+	act(t, ctx, "type in the browser", script(`document.querySelector('#screen canvas').focus()`), german(text+"\r"))
+	lucia.screenshot("typed")
+	picture(ctx, "typed")
+	eventually(t, "the X client has read the keys", func() bool { b, _ := os.ReadFile(typed); return len(b) > 0 })
+	if b, _ := os.ReadFile(typed); strings.TrimSpace(string(b)) != text {
+		t.Errorf("the X client has read %q, want %q", b, text)
+	}
 
 	// A real terminal, with Lucia's rights and no more.
 	act(t, ctx, "open the terminal", chromedp.Click(`#tab-terminal`), chromedp.WaitVisible(`#terminal .xterm-rows`), chromedp.WaitVisible(`#terminal textarea`))

@@ -36,6 +36,7 @@ turn() { # candidate round encoding
     x11vnc) $x11 >"$log/$1.log" 2>&1 & pid=$! ;;
     x11vnc-tuned) $x11 -wait 5 -defer 5 >"$log/$1.log" 2>&1 & pid=$! ;;
     ours) "${DESKSERVE:-$here/deskserve}" -display :$d -listen 127.0.0.1:$port >"$log/$1.log" 2>&1 & pid=$! ;; # go build -o bench/rfbbench/ ./bench/deskserve
+    relayed) "$here/relayed.sh" :$d $port >"$log/$1.log" 2>&1 & pid=$! ;; # through TLS, server and relay; ./task build
     *) echo "unknown candidate $1" >&2; exit 2 ;;
   esac
   local addr=none

@@ -68,7 +68,7 @@ func remote(ctx context.Context, data string, c command) (string, error) {
 		return "", err
 	}
 	client := &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socketPath(data))
+		return dialAdmin(ctx, socketPath(data))
 	}}}
 	req, err := http.NewRequestWithContext(ctx, "POST", "http://admin/"+c.name(), bytes.NewReader(b))
 	if err != nil {
@@ -87,6 +87,25 @@ func remote(ctx context.Context, data string, c command) (string, error) {
 		return "", errors.New(a.Error)
 	}
 	return a.Output, nil
+}
+
+// dialAdmin waits a little: a server that is just starting has the lock before it has the socket.
+func dialAdmin(ctx context.Context, path string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+		if err == nil {
+			return conn, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // serveAdmin answers commands on the data folder's socket, which only the server's own OS user and
