@@ -251,7 +251,7 @@ func TestStory(t *testing.T) {
 
 	// Real keys: typed in the browser, read by an X client of Lucia's.
 	typed := filepath.Join(lucia.dir, "data", "typed")
-	lucia.start("xterm", "-u8", "-geometry", "60x10+40+420", "-title", "reader", "-e", "sh", "-c", "head -n 1 > "+typed)
+	lucia.start("env", "LC_ALL=C.UTF-8", "xterm", "-geometry", "60x10+40+420", "-title", "reader", "-e", "sh", "-c", "head -n 1 > "+typed)
 	reader := lucia.waitWindow("reader")
 	lucia.call("xdotool", "windowactivate", "--sync", reader)
 	text := "Grüße 42 from Anna"
