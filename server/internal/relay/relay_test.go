@@ -440,6 +440,48 @@ func TestBrowsersReachTheOtherListener(t *testing.T) {
 	}
 }
 
+// mute is a client's connection on which nothing is heard.
+type mute struct {
+	net.Conn
+	wrote chan struct{}
+	once  sync.Once
+	over  <-chan struct{}
+}
+
+func (m *mute) Write(b []byte) (int, error) {
+	defer m.once.Do(func() { close(m.wrote) })
+	return m.Conn.Write(b)
+}
+
+func (m *mute) Read([]byte) (int, error) {
+	<-m.over
+	return 0, io.EOF
+}
+
+func TestPeersThatStallTakeNobodysTurn(t *testing.T) {
+	b := newBench(t, nil)
+	for range 200 { // more than there are turns
+		silent, err := net.Dial("tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		stalled, err := net.Dial("tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stalled.Close()
+		m := &mute{Conn: stalled, wrote: make(chan struct{}), over: t.Context().Done()}
+		go tls.Client(m, &tls.Config{RootCAs: b.pool, ServerName: "127.0.0.1"}).Handshake()
+		<-m.wrote // its hello is on the way, and nothing will follow
+	}
+	began := time.Now()
+	b.mustDial(b.enrol("d1"))
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("an honest device waited %v", took)
+	}
+}
+
 func TestSecondLinkReplacesTheFirst(t *testing.T) {
 	b := newBench(t, nil)
 	d := b.enrol("d1")
