@@ -54,7 +54,8 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 	}
 	if v.cursorGen != d.cursorGen {
 		v.cursorGen = d.cursorGen
-		dr.cursor = &d.cursor
+		c := d.cursor // sent after d.mu is let go
+		dr.cursor = &c
 	}
 	var restore func()
 	if restore, dr.again = v.drawPointer(now, w, cur); restore != nil {
@@ -83,25 +84,12 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 			v.boxes = encode.Changed(v.boxes[:0], cur, v.ref, v.dirty)
 		}
 	}
+	var later []image.Rectangle
 	if !v.force.Empty() {
-		for row := range v.force.Rows {
-			for c := range v.force.Cols {
-				if v.force.Has(c, row) {
-					r := v.force.Rect(c, row)
-					v.boxes = slices.DeleteFunc(v.boxes, func(b image.Rectangle) bool { return b.In(r) })
-					v.boxes = append(v.boxes, r)
-				}
-			}
-		}
-		slices.SortFunc(v.boxes, func(a, b image.Rectangle) int { // reading order of tiles
-			if c := a.Min.Y/encode.Tile - b.Min.Y/encode.Tile; c != 0 {
-				return c
-			}
-			return a.Min.X - b.Min.X
-		})
-		v.force.Clear()
+		v.forceBoxes()
+	} else {
+		later = v.echoFirst(now, cur)
 	}
-	later := v.echoFirst(now, cur)
 	for _, b := range v.boxes {
 		v.ref.CopyFrom(cur, b)
 		if !searched {
@@ -115,6 +103,26 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 	}
 	dr.moves, dr.boxes = v.moves, v.boxes
 	return dr, true, nil
+}
+
+// forceBoxes puts the whole tiles to be sent anyway in place of what changed in them.
+func (v *viewer) forceBoxes() {
+	for row := range v.force.Rows {
+		for c := range v.force.Cols {
+			if v.force.Has(c, row) {
+				r := v.force.Rect(c, row)
+				v.boxes = slices.DeleteFunc(v.boxes, func(b image.Rectangle) bool { return b.In(r) })
+				v.boxes = append(v.boxes, r)
+			}
+		}
+	}
+	slices.SortFunc(v.boxes, func(a, b image.Rectangle) int { // reading order of tiles
+		if c := a.Min.Y/encode.Tile - b.Min.Y/encode.Tile; c != 0 {
+			return c
+		}
+		return a.Min.X - b.Min.X
+	})
+	v.force.Clear()
 }
 
 const (

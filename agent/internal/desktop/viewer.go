@@ -59,7 +59,6 @@ type viewer struct {
 	boxes     []image.Rectangle
 	moves     []encode.Move
 	rects     []encode.Rect
-	out       []byte
 	noScroll  int // searches in a row that found nothing
 	skipped   int
 	quality   int  // JPEG quality that the line bears

@@ -53,12 +53,12 @@ func openDisplay(o Options) (display, error) {
 	d := &xDisplay{o: o, x: x, local: x11.Local(name), windows: map[xproto.Window]image.Rectangle{}}
 	if err := d.start(name); err != nil {
 		x.Close()
-		return nil, fmt.Errorf("X display %s: %w", name, err)
+		return nil, fmt.Errorf("display %s: %w", name, err)
 	}
 	if !o.ViewOnly { // without an input connection nothing can be injected, whatever is asked
 		if d.keys, err = openInput(name, o.XAuthority); err != nil {
 			d.Close()
-			return nil, fmt.Errorf("X display %s: %w", name, err)
+			return nil, fmt.Errorf("display %s: %w", name, err)
 		}
 	}
 	return d, nil

@@ -37,7 +37,6 @@ type state struct {
 	controlling, paused bool
 	elapsed             time.Duration
 	hover               part
-	pressed             bool
 }
 
 // part is a place on the sign.

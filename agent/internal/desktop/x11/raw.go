@@ -87,7 +87,7 @@ func (p *raw) ask(b []byte) ([]byte, error) {
 		}
 		switch r[0] {
 		case packetError:
-			return nil, fmt.Errorf("X error %d", r[1])
+			return nil, fmt.Errorf("the X server answers with error %d", r[1])
 		case packetReply:
 			return r, nil
 		}
@@ -151,7 +151,7 @@ func extensions(display, authority string) (map[string]byte, error) {
 	for name, events := range xgb.NewExtEventFuncs {
 		n, there, err := p.extension(name)
 		if err != nil {
-			return nil, fmt.Errorf("ask X display %s for %s: %w", display, name, err)
+			return nil, fmt.Errorf("ask display %s for %s: %w", display, name, err)
 		}
 		if !there {
 			continue

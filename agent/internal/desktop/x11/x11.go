@@ -82,9 +82,9 @@ func dial(display, authority string) (dialled, error) {
 
 func (d dialled) refused(display string, err error) error {
 	if d.cookie == nil && d.cookieErr != nil {
-		return fmt.Errorf("X display %s refuses us (no cookie for it in %s: %w): %w", display, d.file, d.cookieErr, err)
+		return fmt.Errorf("display %s refuses us (no cookie for it in %s: %w): %w", display, d.file, d.cookieErr, err)
 	}
-	return fmt.Errorf("X display %s refuses us: %w", display, err)
+	return fmt.Errorf("display %s refuses us: %w", display, err)
 }
 
 // Local reports whether the display's X server runs on this machine, so that memory can be shared with it.
