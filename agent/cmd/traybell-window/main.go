@@ -162,6 +162,7 @@ func run(a launch.Window, log *slog.Logger) int {
 	w.CenterOnScreen()
 	watch(w, func() {
 		fmt.Println("shown")
+		fit(w)
 		drawn()
 	})
 	go commands(w)
@@ -233,6 +234,21 @@ func watch(w fyne.Window, drawn func()) {
 	})
 	eye.SetMinSize(fyne.NewSize(1, 1))
 	w.SetContent(container.NewStack(container.New(corner{}, eye), w.Content()))
+}
+
+// fit makes a window no higher than the screen has room for; what does not fit scrolls.
+func fit(w fyne.Window) {
+	m := glfw.GetPrimaryMonitor()
+	if m == nil {
+		return
+	}
+	const frame = 48 // of the window manager, in pixels
+	_, _, _, high := m.GetWorkarea()
+	scale, size := w.Canvas().Scale(), w.Canvas().Size()
+	if room := float32(high-frame) / max(scale, 0.1); high > frame && size.Height > room {
+		w.Resize(fyne.NewSize(size.Width, room))
+		w.CenterOnScreen()
+	}
 }
 
 // corner gives its object one pixel.

@@ -335,6 +335,7 @@ type press struct {
 	over    bool
 	tapped  func()
 	escaped func()
+	reveal  func()
 }
 
 func newPress(f face, text string, tapped func()) *press {
@@ -425,7 +426,14 @@ func (p *press) fire() {
 	}
 }
 
-func (p *press) FocusGained()   { p.focused = true; p.Refresh() }
+func (p *press) FocusGained() {
+	p.focused = true
+	p.Refresh()
+	if p.reveal != nil {
+		p.reveal()
+	}
+}
+
 func (p *press) FocusLost()     { p.focused = false; p.Refresh() }
 func (p *press) Disabled() bool { return p.off }
 func (p *press) Enable()        { p.enable(true) }
@@ -709,7 +717,16 @@ func setMark(img *canvas.Image, name string) {
 // entry is a text field in which Tab moves on, also where several lines fit.
 type entry struct {
 	widget.Entry
-	paste func() bool // pastes a picture; false: there is none
+	paste  func() bool // pastes a picture; false: there is none
+	reveal func()
+}
+
+// FocusGained scrolls to the field.
+func (e *entry) FocusGained() {
+	e.Entry.FocusGained()
+	if e.reveal != nil {
+		e.reveal()
+	}
 }
 
 func newEntry(hint string, lines int) *entry {

@@ -70,12 +70,39 @@ func page(w fyne.Window, high float32, body, foot fyne.CanvasObject) (grow func(
 	low := container.New(inset{margin, 12}, foot)
 	scroll := container.NewVScroll(container.New(inset{margin, 12}, body))
 	w.SetContent(container.NewStack(ground, container.New(above{}, scroll, stack(0, hairline(), low))))
+	reveal(scroll, body)
 	need := func() float32 { return min(high, body.MinSize().Height+24+low.MinSize().Height+1) }
 	w.Resize(fyne.NewSize(wide, need()))
 	return func() {
+		reveal(scroll, body) // what came since
 		body.Refresh()
 		if now := w.Canvas().Size(); need() > now.Height+1 {
 			w.Resize(fyne.NewSize(max(wide, now.Width), need()))
+		}
+	}
+}
+
+// reveal scrolls to what gets the focus, so that keys alone reach everything on a small screen.
+func reveal(scroll *container.Scroll, o fyne.CanvasObject) {
+	show := func(o fyne.CanvasObject) {
+		d := fyne.CurrentApp().Driver()
+		y := d.AbsolutePositionForObject(o).Y - d.AbsolutePositionForObject(scroll).Y // in the view
+		down := y + o.Size().Height + gap - scroll.Size().Height
+		switch {
+		case y < gap:
+			scroll.ScrollToOffset(fyne.NewPos(0, max(0, scroll.Offset.Y+y-gap)))
+		case down > 0:
+			scroll.ScrollToOffset(fyne.NewPos(0, scroll.Offset.Y+down))
+		}
+	}
+	switch o := o.(type) {
+	case *press:
+		o.reveal = func() { show(o) }
+	case *entry:
+		o.reveal = func() { show(o) }
+	case *fyne.Container:
+		for _, c := range o.Objects {
+			reveal(scroll, c)
 		}
 	}
 }

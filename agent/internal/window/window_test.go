@@ -678,6 +678,31 @@ func TestTheIconIsAPicture(t *testing.T) {
 	}
 }
 
+func TestKeysAloneReachEverythingOnASmallScreen(t *testing.T) {
+	b := start(t)
+	v := NewForm(b.w, b.o)
+	defer v.Close()
+	b.w.Resize(fyne.NewSize(wide, 240))
+	seen := 0
+	for range 40 {
+		b.w.Canvas().FocusNext()
+		o, ok := b.w.Canvas().Focused().(fyne.CanvasObject)
+		if !ok {
+			t.Fatal("the focus is lost")
+		}
+		y := fyne.CurrentApp().Driver().AbsolutePositionForObject(o).Y
+		if y < 0 || y+o.Size().Height > 240 {
+			t.Fatalf("the focus is out of sight, at %v", y)
+		}
+		if o == fyne.CanvasObject(v.send) {
+			seen++
+		}
+	}
+	if seen == 0 {
+		t.Error("Send is not reached")
+	}
+}
+
 func TestEveryWindowFitsInEveryLanguage(t *testing.T) {
 	for _, code := range catalogue.Languages {
 		b := start(t)
