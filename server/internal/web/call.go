@@ -120,7 +120,7 @@ func (c *call) done(what string) *notice {
 
 var doneWords = func() map[string]bool {
 	m := map[string]bool{}
-	for _, w := range strings.Fields("answered sent noted taken assigned created moved severity left solved saved password login totp totp.off token renamed removed signedout") {
+	for _, w := range strings.Fields("answered sent noted taken assigned created moved severity left withdrawn solved saved password login totp totp.off token renamed removed signedout") {
 		m[w] = true
 	}
 	return m

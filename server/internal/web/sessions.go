@@ -52,6 +52,9 @@ func (c *call) times(s access.Session) string {
 
 // did says what was done in a session.
 func (c *call) did(s access.Session) string {
+	if s.AllowedAt.IsZero() {
+		return ""
+	}
 	var did []string
 	switch {
 	case slices.Contains(s.Used, "control"):
@@ -245,6 +248,7 @@ type sessionView struct {
 	Requester                    string
 	Thread                       []entry
 	Write                        bool
+	Leave                        string
 	Keys                         []choice
 	Row                          []keyView
 	SolvedText                   string
@@ -296,7 +300,7 @@ func (s *Server) session(c *call) error {
 		ID: string(se.ID), Device: se.DeviceName, DeviceID: string(se.Device), Person: st.Person, Number: "#" + strconv.FormatInt(k.Number, 10),
 		Back: c.ticketPath(k.Number), BackLabel: c.T("web.session.back", "Number", k.Number), TicketNumber: k.Number, Title: k.Title,
 		State: st.State, Heading: st.Heading, Text: st.shown(), Status: c.status(k.Status), Severity: c.severity(k.Severity), Requester: contactName(k.Requester),
-		Write: k.Status != ticket.Closed, Keys: consoleKeys, Row: consoleRow, SolvedText: c.T("web.session.solved.text", "Number", k.Number), Texts: c.consoleTexts(),
+		Write: k.Status != ticket.Closed, Keys: consoleKeys, Row: consoleRow, SolvedText: c.T("web.session.solved.text", "Number", k.Number), Texts: c.consoleTexts(), Leave: c.T("web.session.leave." + st.Leave),
 	}
 	if st.State == "allowed" {
 		view.State, view.Heading = "waiting", c.T("web.state.connecting")
@@ -331,6 +335,9 @@ func (c *call) consoleTexts() map[string]string {
 	for _, k := range []string{"connecting", "lost", "closed", "noview", "noterminal", "notallowed", "exit"} {
 		m[k] = c.T("web.state." + k)
 	}
+	for _, k := range []string{"leave", "withdraw", "back"} {
+		m["leave."+k] = c.T("web.session.leave." + k)
+	}
 	m["again"] = c.T("web.session.askagain")
 	m["lostmore"] = c.T("web.state.lost.text")
 	return m
@@ -352,6 +359,7 @@ type consoleState struct {
 	Allowed  string `json:"allowed"`
 	Denied   string `json:"denied"`
 	Since    int64  `json:"since"` // Unix milliseconds; 0: nothing was opened
+	Leave    string `json:"leave"` // what leaving is now: leave, withdraw, back
 }
 
 // shown is the text without a script that counts.
@@ -385,13 +393,25 @@ func (s *Server) stateOf(c *call, se access.Session) (consoleState, error) {
 	case !errors.Is(err, desk.ErrNotFound):
 		return consoleState{}, err
 	}
-	st := consoleState{Words: se.Words, Person: c.T("web.session.unattended")}
+	st := consoleState{Words: se.Words, Person: c.T("web.session.unattended"), Leave: "back"}
 	who := nameOr(name, c.T("web.session.thePerson"))
 	if known {
 		st.Person = c.T("web.session.at", "Name", name)
 	}
 	mine := se.Account == c.actor.Account
 	switch {
+	case se.State.Waiting() && mine:
+		st.Leave = "withdraw"
+	case se.State.Open() && (mine || c.actor.Administrator()):
+		st.Leave = "leave"
+	}
+	if !mine {
+		st.Words = "" // they are for whoever asks
+	}
+	switch {
+	case se.State.Open() && !mine:
+		st.State, st.Heading, st.Text = "waiting", c.T("web.state.theirs", "Name", se.Name), c.T("web.state.theirs.text")
+		return st, nil
 	case se.State == access.Asking && se.Deadline.IsZero():
 		st.State, st.Heading, st.Text = "asking", c.T("web.state.sending"), c.T("web.state.sending.text", "Device", se.DeviceName)
 	case se.State == access.Asking:
@@ -421,6 +441,11 @@ func (s *Server) stateOf(c *call, se access.Session) (consoleState, error) {
 	default:
 		st.State, st.Heading, st.Again = "ended", c.T("web.state.ended"), mine
 		st.Text = c.endedText(se)
+		if !se.AllowedAt.IsZero() {
+			summary := []access.Session{se}
+			named(summary, &d)
+			st.Text += " " + c.T("web.state.summary", "Day", c.day(se.AskedAt), "Times", c.times(se), "Name", se.Name, "Did", c.did(se), "Permission", c.permission(summary[0]))
+		}
 	}
 	if st.Again && err != nil {
 		st.Again = false // the device is gone
@@ -506,6 +531,9 @@ func (s *Server) leave(c *call) error {
 	if c.r.PostFormValue("outcome") != "solved" {
 		if err := s.o.Access.Leave(c.ctx, c.actor, se.ID, access.Later); err != nil {
 			return err
+		}
+		if se.State.Waiting() {
+			return c.redirect(to + "?done=withdrawn")
 		}
 		return c.redirect(to + "?done=left")
 	}

@@ -19,6 +19,7 @@ interface State {
   allowed: string
   denied: string
   since: number // Unix milliseconds, 0 before the first channel
+  leave: 'leave' | 'withdraw' | 'back' // what leaving is now
 }
 
 const root = document.getElementById('console')!
@@ -111,6 +112,8 @@ function render() {
   if (again) { show('again-form', s.again && (s.state === 'refused' || s.state === 'ended' || s.state === 'waiting')); again.disabled = s.retry > 0 && left > 0; again.textContent = texts.again! + (again.disabled ? ` (${left} s)` : '') }
   for (const e of document.querySelectorAll('[data-words]')) e.textContent = s.words
   show('read', !!s.words && s.state !== 'ended' && s.state !== 'refused')
+  set('leave', texts[`leave.${s.leave}`]!)
+  el('leave').classList.toggle('btn-danger', s.leave === 'leave')
   set('allowed', s.allowed)
   set('denied', s.denied)
   const person = document.getElementById('person')
@@ -190,7 +193,11 @@ last()
 document.body.addEventListener('htmx:after:swap', last)
 
 const dialog = el('leaving') as HTMLDialogElement
-el('leave').addEventListener('click', () => dialog.showModal())
+el('leave').addEventListener('click', () => {
+  if (now?.leave === 'leave') dialog.showModal()
+  else if (now?.leave === 'withdraw') (el('later') as HTMLFormElement).requestSubmit()
+  else location.href = (document.getElementById('back') as HTMLAnchorElement).href
+})
 el('stay').addEventListener('click', () => dialog.close())
 el('show-beside').addEventListener('click', () => {
   const open = el('beside').classList.toggle('open')
