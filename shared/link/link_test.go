@@ -62,7 +62,7 @@ func newScene(t testing.TB) *scene {
 }
 
 // play runs both sides of the handshake; the server welcomes a device that has proved itself.
-func (s *scene) play(t testing.TB) (w Welcome, err error, server accepted) {
+func (s *scene) play(t testing.TB) (w Welcome, server accepted, err error) {
 	a, b := pipe(t)
 	done := make(chan accepted, 1)
 	go func() {
@@ -78,11 +78,11 @@ func (s *scene) play(t testing.TB) (w Welcome, err error, server accepted) {
 	if err != nil {
 		a.Close()
 	}
-	return w, err, <-done
+	return w, <-done, err
 }
 
 func TestHandshake(t *testing.T) {
-	w, err, server := newScene(t).play(t)
+	w, server, err := newScene(t).play(t)
 	if err != nil || server.err != nil {
 		t.Fatalf("device %v, server %v", err, server.err)
 	}
@@ -120,7 +120,7 @@ func TestHandshakeRefusesEveryoneElse(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScene(t)
 			c.change(t, s)
-			_, err, server := s.play(t)
+			_, server, err := s.play(t)
 			if err == nil || !c.device(err) {
 				t.Errorf("device got %v", err)
 			}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -57,8 +56,6 @@ func (t *terminal) Run(ctx context.Context, p *program) error {
 	}
 	return nil
 }
-
-var errEscaped = errors.New("left")
 
 // talk passes keys and sizes to the device and prints what comes back, until the shell there has ended.
 func talk(ctx context.Context, conn net.Conn, in io.Reader, out io.Writer) (code int, err error) {
