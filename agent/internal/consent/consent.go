@@ -106,7 +106,10 @@ func New(o Options) *Desk {
 
 // Clean makes a text of the server harmless: one line, no control, format or bidi characters, 80
 // runes at most.
-func Clean(s string) string {
+func Clean(s string) string { return CleanTo(s, maxText) }
+
+// CleanTo is Clean with another limit of runes.
+func CleanTo(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "")
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -118,9 +121,9 @@ func Clean(s string) string {
 		return r
 	}, s)
 	s = strings.Join(strings.Fields(s), " ")
-	if utf8.RuneCountInString(s) > maxText {
+	if utf8.RuneCountInString(s) > limit {
 		r := []rune(s)
-		s = strings.TrimSpace(string(r[:maxText-1])) + "…"
+		s = strings.TrimSpace(string(r[:limit-1])) + "…"
 	}
 	return s
 }

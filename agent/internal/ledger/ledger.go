@@ -68,6 +68,7 @@ type Entry struct {
 	What         string        `json:"what,omitempty"`
 	Code         string        `json:"code,omitempty"`
 	Standing     bool          `json:"standing,omitempty"`
+	Skipped      int           `json:"skipped,omitempty"` // rows of a flood of refusals that were left out before this one
 }
 
 // Ledger is the record of one device.

@@ -39,6 +39,9 @@ import (
 // MaxBytes bounds the files of one ticket.
 const MaxBytes = 200 << 20
 
+// maxStaged bounds the files of an OS user's other forms that were not sent yet.
+const maxStaged = 2 * MaxBytes
+
 // Errors of PutFile and File. The texts are for logs; the local API has sentences for people.
 var (
 	ErrDiskFull = errors.New("the disk is full")
@@ -255,10 +258,23 @@ func (b *Outbox) sizeOfOthers(ctx context.Context, who Person, ticket string, in
 			sum += size
 		}
 	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
 	if sum > MaxBytes {
 		return 0, ErrTooLarge
 	}
-	return sum, rows.Err()
+	rows.Close() // there is one connection
+	// Forms that are filled in but not sent must not fill the service's disk.
+	var staged int64
+	err = b.o.DB.QueryRowContext(ctx, `select coalesce(sum(size), 0) from file where os_user_id = $1 and ticket <> $2 and state = $3`, who.ID, ticket, fileStaged).Scan(&staged)
+	if err != nil {
+		return 0, fmt.Errorf("look at files: %w", err)
+	}
+	if staged > maxStaged {
+		return 0, ErrTooLarge
+	}
+	return sum, nil
 }
 
 // alreadyFiled reports whether this file belongs to a ticket that was filed: then it can't change.
@@ -645,9 +661,7 @@ func (b *Outbox) Run(ctx context.Context) error {
 				wait := retryMin/2 + rand.N(min(retryMax, retryMin<<min(failures, 7)))
 				failures++
 				b.o.Logger.Info("outbox waits", "err", err, "retry_in", wait.Round(time.Millisecond))
-				t := time.NewTimer(wait)
-				defer t.Stop()
-				again = t.C
+				again = time.After(wait)
 			default:
 				failures = 0
 			}
@@ -746,7 +760,7 @@ func (b *Outbox) sendTicket(ctx context.Context, id string) error {
 		return errors.New("send ticket: the server gave no number")
 	}
 	if _, err := b.o.DB.ExecContext(ctx, `update ticket set state = $2, number = $3, status = $4, code = '', reason = '' where id = $1`,
-		id, Sent, filed.Number, filed.Status); err != nil {
+		id, Sent, filed.Number, short(filed.Status)); err != nil {
 		return err
 	}
 	b.o.Logger.Info("ticket sent", "ticket", id)
@@ -755,7 +769,14 @@ func (b *Outbox) sendTicket(ctx context.Context, id string) error {
 	return b.sendFiles(ctx, id)
 }
 
+// short makes a sentence of the server fit for a window.
 func short(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
 	if r := []rune(s); len(r) > 500 {
 		return string(r[:500])
 	}

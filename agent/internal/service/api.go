@@ -348,6 +348,9 @@ func (c *call) tray() error {
 	rc := http.NewResponseController(c.w)
 	rc.SetReadDeadline(time.Time{})
 	t := c.s.trays.add(c.peer.ID, info)
+	if t == nil {
+		return c.problem(http.StatusTooManyRequests, api.CodeLimited)
+	}
 	defer c.s.trays.remove(t)
 	c.w.Header().Set("Content-Type", "application/x-ndjson")
 	enc := json.NewEncoder(c.w)

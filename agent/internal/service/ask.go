@@ -32,7 +32,7 @@ func (d *device) ask(ctx context.Context, a link.Ask) {
 		Ticket: a.Ticket, TicketNumber: a.TicketNumber, TicketTitle: a.TicketTitle,
 	}
 	row := func(ev ledger.Event, code string) {
-		d.record(ctx, questionRow(ev, q, ledger.Entry{Code: code}))
+		d.recordRefusal(ctx, questionRow(ev, q, ledger.Entry{Code: code}))
 	}
 	state := func(s link.AskState) {
 		s.Session = a.Session

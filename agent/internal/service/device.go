@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -52,6 +53,48 @@ type device struct {
 	seen     map[string]bool     // offers that were used up, by channel and by token
 	answers  map[string]answer   // by session
 	guards   map[string]int      // open windows of Traybell, by OS user
+	flood    flood
+}
+
+// flood bounds how many ledger rows a server can cause that opens nothing: a hostile one must not
+// fill the disk. What was left out is counted in the next row.
+type flood struct {
+	left    float64
+	at      time.Time
+	skipped int
+}
+
+const (
+	floodBurst  = 5000
+	floodRefill = 0.5 // rows a second
+)
+
+// take reports whether a row may be written, and how many were left out before it.
+func (f *flood) take(now time.Time) (skipped int, ok bool) {
+	if f.at.IsZero() {
+		f.left = floodBurst
+	}
+	f.left = min(floodBurst, f.left+max(0, now.Sub(f.at).Seconds())*floodRefill)
+	f.at = now
+	if f.left < 1 {
+		f.skipped++
+		return 0, false
+	}
+	f.left--
+	skipped, f.skipped = f.skipped, 0
+	return skipped, true
+}
+
+// recordRefusal writes down that the server asked for something and got nothing.
+func (d *device) recordRefusal(ctx context.Context, e ledger.Entry) {
+	d.mu.Lock()
+	skipped, ok := d.flood.take(d.s.o.Clock.Now())
+	d.mu.Unlock()
+	if !ok {
+		return
+	}
+	e.Skipped = skipped
+	d.record(ctx, e)
 }
 
 func newDevice(ctx context.Context, s *Service, id keystore.Identity) (*device, error) {
@@ -218,7 +261,7 @@ func (d *device) Up(ctx context.Context, w link.Welcome) {
 	d.welcome = cleanWelcome(w)
 	d.online, d.since, d.why = true, now, ""
 	d.token = w.Token
-	d.tokenEnd = now.Add(time.Duration(w.TokenExpires-w.Time) * time.Microsecond)
+	d.tokenEnd = now.Add(time.Duration(min(max(0, w.TokenExpires-w.Time), maxToken.Microseconds())) * time.Microsecond)
 	d.mu.Unlock()
 	d.outbox.Kick()
 	d.s.trays.dirty()
@@ -230,6 +273,9 @@ func bounded(s []string) []string { return s[:min(len(s), 10_000)] }
 func cleanWelcome(w link.Welcome) link.Welcome {
 	w.Name, w.Organization, w.Provider = consent.Clean(w.Name), consent.Clean(w.Organization), consent.Clean(w.Provider)
 	w.SupportPhone = consent.Clean(w.SupportPhone)
+	if u, err := url.Parse(w.PortalURL); err != nil || u.Scheme != "https" || len(w.PortalURL) > 500 {
+		w.PortalURL = "" // it is opened in a browser
+	}
 	return w
 }
 
@@ -347,6 +393,9 @@ func (d *device) spend(ctx context.Context) {
 		}
 	}
 }
+
+// maxToken bounds how long a token is believed to be good.
+const maxToken = 7 * 24 * time.Hour
 
 // settle is when starting, or what people coming and going needed, is over.
 const settle = 3 * time.Second

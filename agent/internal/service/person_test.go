@@ -281,7 +281,7 @@ func xvfb(t *testing.T, display string) {
 	if _, err := exec.LookPath("Xvfb"); err != nil {
 		t.Skip("Xvfb is not installed")
 	}
-	cmd := exec.Command("Xvfb", display, "-screen", "0", "640x480x24", "-nolisten", "tcp")
+	cmd := exec.Command("Xvfb", display, "-screen", "0", "640x480x24", "-nolisten", "tcp", "-noreset")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

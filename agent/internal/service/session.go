@@ -21,10 +21,12 @@ import (
 )
 
 const (
-	openWithin = 10 * time.Second       // a channel's process must run
-	endGrace   = 700 * time.Millisecond // before everything of a session is killed
-	idleAfter  = 60 * time.Second       // without a channel the session program ends
-	maxSeen    = 20_000
+	openWithin               = 10 * time.Second       // a channel's process must run
+	endGrace                 = 700 * time.Millisecond // before everything of a session is killed
+	idleAfter                = 60 * time.Second       // without a channel the session program ends
+	maxSeen                  = 20_000
+	maxReason                = 400 // runes of a reason for the technician
+	maxSessions, maxChannels = 16, 16
 )
 
 // Codes of a refused offer beside grant.Refusal.
@@ -171,7 +173,7 @@ func (d *device) refuse(ctx context.Context, o link.Offer, e grants.Entry, r ref
 	if row.Account == "" {
 		row.Account, row.Name = clip(o.Account), consent.Clean(o.Name)
 	}
-	d.record(ctx, row)
+	d.recordRefusal(ctx, row)
 	d.log.Warn("offer refused", "session", clip(o.Session), "grant", clip(o.Grant), "code", r.code)
 	d.send(link.TypeOfferRefused, link.OfferRefused{Channel: o.Channel, Code: r.code, Text: r.text})
 }
@@ -208,7 +210,7 @@ func (d *device) carryOut(ctx context.Context, o link.Offer, e grants.Entry) {
 		m = spawn.Message{Type: spawn.Refused, Code: codeFailed, Text: "the session's program does not answer"}
 	}
 	if m.Type == spawn.Refused {
-		d.refuse(ctx, o, e, refusal{clip(m.Code), clip(m.Text)})
+		d.refuse(ctx, o, e, refusal{clip(m.Code), consent.CleanTo(m.Text, maxReason)})
 		return
 	}
 	// What can't be recorded is not opened.
@@ -285,6 +287,10 @@ func (d *device) join(ctx context.Context, o link.Offer, e grants.Entry, c *chan
 		return nil, &refusal{string(grant.OtherSession), "the session belongs to somebody else"}
 	}
 	fresh := s == nil
+	if fresh && len(d.sessions) >= maxSessions || !fresh && len(s.channels) >= maxChannels {
+		d.mu.Unlock()
+		return nil, &refusal{codeFailed, "too much is open on the device already"}
+	}
 	if fresh {
 		s = &session{
 			id: o.Session, account: o.Account, name: consent.Clean(o.Name), organization: d.welcome.Provider,
@@ -310,7 +316,7 @@ func (d *device) join(ctx context.Context, o link.Offer, e grants.Entry, c *chan
 	}
 	<-s.ready
 	if s.startErr != nil {
-		return nil, &refusal{codeFailed, "the session's program can't be started: " + clip(s.startErr.Error())}
+		return nil, &refusal{codeFailed, "the session's program can't be started: " + consent.CleanTo(s.startErr.Error(), maxReason)}
 	}
 	return s, nil
 }

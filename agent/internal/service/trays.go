@@ -58,9 +58,23 @@ func (t *tray) take() []localapi.Event {
 	return q
 }
 
+// maxTrays bounds the desktops of one user.
+const maxTrays = 32
+
+// add registers a desktop, or returns nil where a user has too many.
 func (ts *trays) add(userID string, info localapi.Tray) *tray {
 	t := &tray{userID: userID, user: userName(userID), info: info, wake: make(chan struct{}, 1)}
 	ts.mu.Lock()
+	n := 0
+	for _, x := range ts.all {
+		if x.userID == userID {
+			n++
+		}
+	}
+	if n >= maxTrays {
+		ts.mu.Unlock()
+		return nil
+	}
 	ts.all = append(ts.all, t)
 	hook := ts.hook
 	ts.mu.Unlock()
