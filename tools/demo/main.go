@@ -48,6 +48,7 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8443", "address of the portal; 0.0.0.0:8443 opens it to the network")
 	seat := flag.String("seat", "127.0.0.1:8444", "address of the employee's seat, if a virtual desktop is needed; loopback only")
 	virtual := flag.Bool("virtual", false, "use a virtual desktop even where there is a display")
+	data := flag.String("run", "", "folder of data and logs (default ROOT/.run)")
 	size := flag.String("size", "1280x800", "size of the virtual desktop")
 	flag.Parse()
 
@@ -57,7 +58,14 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	d := &demo{root: abs, run: filepath.Join(abs, ".run"), bin: filepath.Join(abs, "bin"), began: time.Now(), died: make(chan *child, 16)}
+	if *data == "" {
+		*data = filepath.Join(abs, ".run")
+	}
+	run, err := filepath.Abs(*data)
+	if err != nil {
+		fail(err)
+	}
+	d := &demo{root: abs, run: run, bin: filepath.Join(abs, "bin"), began: time.Now(), died: make(chan *child, 16)}
 	err = d.play(ctx, *listen, *seat, *size, *virtual || os.Getenv("DISPLAY") == "")
 	d.end()
 	if err != nil {
@@ -104,8 +112,16 @@ func (d *demo) play(ctx context.Context, listen, seat, size string, virtual bool
 		return err
 	}
 
-	if st := d.state(state); st != "offline" && st != "ready" {
-		d.stage("enrolling this computer, state in %s", state)
+	d.stage("starting the agent, state in %s", state)
+	if err := d.start("agent", exec.Command(d.program("traybell-agent"), "run", "--state", state)); err != nil {
+		return err
+	}
+	known := ""
+	if err := d.wait(ctx, "the agent", func() bool { known = d.state(state); return known != "" && known != "not_running" }); err != nil {
+		return err
+	}
+	if known == "not_enrolled" {
+		d.stage("enrolling this computer")
 		key, err := d.output(ctx, nil, "traybell-server", "enrolment-key", "--data", data)
 		if err != nil {
 			return err
@@ -113,10 +129,6 @@ func (d *demo) play(ctx context.Context, listen, seat, size string, virtual bool
 		if _, err := d.output(ctx, bytes.NewReader(key), "traybell-agent", "enrol", "-", "--state", state); err != nil {
 			return err
 		}
-	}
-	d.stage("starting the agent")
-	if err := d.start("agent", exec.Command(d.program("traybell-agent"), "run", "--state", state)); err != nil {
-		return err
 	}
 	if err := d.wait(ctx, "the agent's link", func() bool { return d.state(state) == "ready" }); err != nil {
 		return err
@@ -249,10 +261,7 @@ func answers(addr string) bool {
 }
 
 func (d *demo) state(state string) string {
-	out, err := exec.Command(d.program("traybell-agent"), "status", "--state", state, "--json").Output()
-	if err != nil {
-		return ""
-	}
+	out, _ := exec.Command(d.program("traybell-agent"), "status", "--state", state, "--json").Output() // not running is a state too
 	var s struct {
 		State string `json:"state"`
 	}
