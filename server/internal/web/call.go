@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/ticket"
@@ -120,7 +121,7 @@ func (c *call) done(what string) *notice {
 
 var doneWords = func() map[string]bool {
 	m := map[string]bool{}
-	for _, w := range strings.Fields("answered sent noted taken assigned created moved severity left withdrawn solved saved password login totp totp.off token renamed removed signedout") {
+	for _, w := range strings.Fields("answered sent noted taken assigned created moved severity left withdrawn solved saved password login totp totp.off token key phone renamed removed signedout") {
 		m[w] = true
 	}
 	return m
@@ -249,6 +250,18 @@ func (s *Server) organizations(ctx context.Context, a desk.Actor) ([]string, err
 	var names []string
 	for _, o := range list {
 		names = append(names, o.Name)
+	}
+	return names, nil
+}
+
+func (s *Server) organizationNames(c *call) (map[account.OrganizationID]string, error) {
+	list, err := s.o.People.Organizations(c.ctx, c.actor)
+	if err != nil {
+		return nil, err
+	}
+	names := map[account.OrganizationID]string{}
+	for _, o := range list {
+		names[o.ID] = o.Name
 	}
 	return names, nil
 }

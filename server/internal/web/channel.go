@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -53,9 +54,31 @@ func (s *Server) channel(c *call) error {
 	ws.SetReadLimit(1 << 20) // a paste into the remote clipboard is the longest message of a browser
 	browser := websocket.NetConn(ctx, ws, websocket.MessageBinary)
 	started := time.Now()
+	var watch sync.WaitGroup
+	watch.Go(func() { s.untilSignedOut(ctx, c, ws, cancel) })
 	down, up, err := relay.Splice(ctx, device, browser)
+	cancel()
+	watch.Wait()
 	s.o.Logger.Info("channel closed", "session", offer.Session, "kind", kind, "seconds", int(time.Since(started).Seconds()), "down", down, "up", up, "err", err)
 	return nil
+}
+
+// untilSignedOut closes a channel whose login has been ended, from here or from another browser.
+func (s *Server) untilSignedOut(ctx context.Context, c *call, ws *websocket.Conn, cancel context.CancelFunc) {
+	check := time.NewTicker(s.o.Recheck)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-check.C:
+			if !c.signedIn() {
+				ws.Close(closeRefused, "signed_out")
+				cancel()
+				return
+			}
+		}
+	}
 }
 
 // refusal is the code for which a channel stays closed.

@@ -344,7 +344,10 @@ type enrolView struct {
 	Organizations []string
 	Organization  string
 	Hours         []choice
+	Keys          []keyRow // that still bring in computers
 }
+
+type keyRow struct{ ID, Name, Text string }
 
 var keyHours = []int{1, 24, 7 * 24, 30 * 24}
 
@@ -366,6 +369,17 @@ func (s *Server) showEnrol(c *call, status int, v enrolView) error {
 			word = c.T("web.enrol.days", "Count", h/24)
 		}
 		v.Hours = append(v.Hours, choice{Code: strconv.Itoa(h), Word: word, Current: h == 24})
+	}
+	keys, err := s.o.Devices.EnrolmentKeys(c.ctx, c.actor)
+	if err != nil {
+		return err
+	}
+	names, err := s.organizationNames(c)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		v.Keys = append(v.Keys, keyRow{ID: k.ID, Name: names[k.Organization], Text: c.T("web.keys.text", "Made", c.date(k.CreatedAt), "Left", k.Uses-k.Used, "Uses", k.Uses, "Until", c.moment(k.ExpiresAt))})
 	}
 	return c.showAs(status, "enrol", c.page("devices", c.T("web.enrol"), v))
 }
@@ -391,4 +405,12 @@ func (s *Server) makeEnrolmentKey(c *call) error {
 	v.Service = "sudo traybell-agent service install && sudo traybell-agent service start"
 	v.Bounds = c.T("web.enrol.bounds", "Count", uses, "Until", c.moment(k.ExpiresAt))
 	return s.showEnrol(c, http.StatusOK, v)
+}
+
+// revokeEnrolmentKey withdraws a key; the computers that it brought in stay.
+func (s *Server) revokeEnrolmentKey(c *call) error {
+	if err := s.o.Devices.RevokeEnrolmentKey(c.ctx, c.actor, c.r.PostFormValue("key")); err != nil {
+		return err
+	}
+	return c.redirect("/devices/enrol?done=key")
 }

@@ -31,6 +31,8 @@ func (s *Server) events(c *call) error {
 	hints := s.o.Bus.Subscribe(c.ctx, desk.TopicTicket, desk.TopicDevice, deskaccess.TopicSession)
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
+	check := time.NewTicker(s.o.Recheck)
+	defer check.Stop()
 	for {
 		select {
 		case h, ok := <-hints:
@@ -52,6 +54,10 @@ func (s *Server) events(c *call) error {
 				return nil
 			}
 			if err := rc.Flush(); err != nil {
+				return nil
+			}
+		case <-check.C:
+			if !c.signedIn() {
 				return nil
 			}
 		case <-s.closing:

@@ -29,6 +29,7 @@ type settingsView struct {
 	HasTokens                bool
 	NewToken                 string
 	Tokens                   []tokenView
+	Phone                    *field // administrators: the number that tray and form show
 	Invites                  bool
 	InviteLink               string
 	InviteEmail              field
@@ -47,7 +48,7 @@ type tokenView struct{ ID, Name, Text string }
 type settingsState struct {
 	status                        int
 	name, old, password           string // errors
-	totp, invite                  string
+	totp, invite, phone           string
 	newToken, inviteLink, inEmail string
 }
 
@@ -93,6 +94,18 @@ func (s *Server) showSettings(c *call, st settingsState) error {
 				t.Text = c.T("web.tokens.used", "Made", c.date(k.CreatedAt), "Used", c.date(k.SeenAt))
 			}
 			v.Tokens = append(v.Tokens, t)
+		}
+	}
+	if c.actor.Administrator() {
+		list, err := s.o.People.Organizations(c.ctx, c.actor)
+		if err != nil {
+			return err
+		}
+		v.Phone = &field{Name: "phone", Label: c.T("web.supportphone"), Hint: c.T("web.supportphone.hint"), Type: "tel", Max: account.MaxName, Auto: "off", Error: st.phone}
+		for _, o := range list {
+			if o.Provider {
+				v.Phone.Value = o.SupportPhone
+			}
 		}
 	}
 	v.Invites = c.actor.Administrator() || c.actor.Role == account.Responsible
@@ -220,6 +233,17 @@ func (s *Server) removeTOTP(c *call) error {
 		return err
 	}
 	return c.redirect("/settings?done=totp.off")
+}
+
+func (s *Server) savePhone(c *call) error {
+	err := s.o.People.SetSupportPhone(c.ctx, c.actor, strings.TrimSpace(c.r.PostFormValue("phone")))
+	if errors.Is(err, desk.ErrInvalid) {
+		return s.showSettings(c, settingsState{status: http.StatusUnprocessableEntity, phone: desk.Text(err, c.Language())})
+	}
+	if err != nil {
+		return err
+	}
+	return c.redirect("/settings?done=phone#support")
 }
 
 func (s *Server) endLogin(c *call) error {

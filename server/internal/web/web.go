@@ -40,6 +40,7 @@ type Options struct {
 	Logger    *slog.Logger
 	PublicURL string           // https://host[:port], for links that are copied
 	Now       func() time.Time // nil: the wall clock
+	Recheck   time.Duration    // how soon a stream or channel notices that its login was ended; 0: 15 s
 }
 
 // Channels opens channels to devices and drops their links; package relay is it.
@@ -79,6 +80,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Recheck == 0 {
+		o.Recheck = 15 * time.Second
 	}
 	s := &Server{o: o, assets: a, render: r, steps: newStash[secondStep](), setups: newStash[people.TOTPSetup](), closing: make(chan struct{})}
 	s.handler = s.routes()
@@ -126,6 +130,7 @@ func (s *Server) routes() http.Handler {
 	in("GET /devices", s.devices)
 	in("GET /devices/enrol", s.enrol)
 	in("POST /devices/enrol", s.makeEnrolmentKey)
+	in("POST /devices/enrol/revoke", s.revokeEnrolmentKey)
 	in("GET /devices/{id}", s.device)
 	in("POST /devices/{id}/rename", s.renameDevice)
 	in("POST /devices/{id}/remove", s.removeDevice)
@@ -143,6 +148,7 @@ func (s *Server) routes() http.Handler {
 	in("POST /settings/authenticator", s.beginTOTP)
 	in("POST /settings/authenticator/confirm", s.confirmTOTP)
 	in("POST /settings/authenticator/remove", s.removeTOTP)
+	in("POST /settings/phone", s.savePhone)
 	in("POST /settings/logins/end", s.endLogin)
 	in("POST /settings/tokens", s.makeToken)
 	in("POST /settings/tokens/end", s.endToken)
@@ -222,6 +228,16 @@ func (s *Server) identify(c *call) error {
 	c.actor, c.me = actor, me
 	c.Printer = catalogue.For(me.Language)
 	return nil
+}
+
+// signedIn reports whether the login of a request that goes on for long still lives.
+func (c *call) signedIn() bool {
+	cookie, err := c.r.Cookie(loginCookie)
+	if err != nil {
+		return false
+	}
+	_, _, err = c.s.o.People.Login(c.ctx, cookie.Value, c.address())
+	return !errors.Is(err, desk.ErrDenied)
 }
 
 // turnAway sends somebody who is not signed in to the door, and back afterwards.

@@ -471,6 +471,12 @@ func TestEnrolmentKeyIsShownOnceAndNeverInArguments(t *testing.T) {
 	if strings.Contains(anna.get("/devices/enrol").body, "tb1_") {
 		t.Error("the key is shown again")
 	}
+	key := regexp.MustCompile(`name="key" value="([\w-]+)"`).FindStringSubmatch(anna.get("/devices/enrol").want(t, http.StatusOK, "3 of 3 left").body)
+	open(t, portal, sample.Marco).post("/devices/enrol/revoke", "key", key[1]).want(t, http.StatusForbidden)
+	anna.post("/devices/enrol/revoke", "key", key[1]).to(t, "/devices/enrol")
+	if strings.Contains(anna.get("/devices/enrol").body, key[1]) {
+		t.Error("the key is still listed")
+	}
 }
 
 func TestSettings(t *testing.T) {
@@ -495,7 +501,11 @@ func TestSettings(t *testing.T) {
 	b.post("/settings/logins/end", "login", login[1]).to(t, "/settings")
 	other.get("/tickets").to(t, "/sign-in")
 
+	b.post("/settings/phone", "phone", "1").want(t, http.StatusForbidden)
 	anna := open(t, portal, sample.Anna)
+	anna.post("/settings/phone", "phone", "051 123\n4567").want(t, http.StatusUnprocessableEntity)
+	anna.post("/settings/phone", "phone", "051 123 4567").to(t, "/settings?done=phone")
+	anna.get("/settings").want(t, http.StatusOK, "051 123 4567")
 	anna.post("/settings/tokens", "name", "nightly report").want(t, http.StatusOK, "tbt_", "nightly report")
 	page = anna.get("/settings")
 	if strings.Contains(page.body, "tbt_") {
@@ -610,6 +620,41 @@ func TestChannels(t *testing.T) {
 	}
 	if _, res, err := dial(t, anna, filled.Connected, "files", portal.URL); err == nil || res.StatusCode != http.StatusNotFound {
 		t.Error("a kind of channel that the portal does not have is opened")
+	}
+}
+
+func TestSigningOutEndsWhatIsOpen(t *testing.T) {
+	anna := open(t, portal, sample.Anna)
+	ws, _, err := dial(t, anna, filled.Connected, "desktop", portal.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	if _, _, err := ws.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", portal.URL+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.AddCookie(&http.Cookie{Name: "__Host-traybell", Value: anna.cookies["__Host-traybell"]})
+	stream, err := anna.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	anna.post("/sign-out").to(t, "/sign-in")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, _, err := ws.Read(ctx); websocket.CloseStatus(err) != 4000 {
+		t.Errorf("the screen stays open: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { _, err := io.Copy(io.Discard, stream.Body); ended <- err }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		t.Error("the stream of events stays open")
 	}
 }
 

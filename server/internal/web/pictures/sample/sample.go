@@ -134,7 +134,7 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	ca := sha256.Sum256([]byte("sample"))
 	p.Devices = deskdevice.New(deskdevice.Options{Options: o, Identity: identity, URL: p.URL, CA: ca[:], Secret: key})
 	portal, err := web.New(web.Options{
-		People: p.People, Devices: p.Devices, Tickets: p.Tickets, Access: p.Access, Relay: links{p}, Bus: p.Bus, Logger: log, PublicURL: p.URL, Now: p.clock.now,
+		People: p.People, Devices: p.Devices, Tickets: p.Tickets, Access: p.Access, Relay: links{p}, Bus: p.Bus, Logger: log, PublicURL: p.URL, Now: p.clock.now, Recheck: 200 * time.Millisecond,
 	})
 	if err != nil {
 		return nil, err
