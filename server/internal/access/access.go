@@ -155,7 +155,10 @@ const (
 	// AnswerWithin is how long a question may go without a sign of life from the device before it is
 	// taken for unanswered. The device itself ends it after 60 s, or 11 minutes with all prolongations.
 	AnswerWithin = 15 * time.Minute
-	maxText      = 100 // characters of a text of the device
+	// IdleAfter is how long an open session may have no channel before the technician is taken to have
+	// left: a closed browser must not keep a one-time permission open.
+	IdleAfter = 15 * time.Minute
+	maxText   = 100 // characters of a text of the device
 )
 
 // The outcomes that a technician leaves with.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -34,6 +35,7 @@ type Links interface {
 	Online(device string) bool
 	Send(device, typ string, body any) error
 	EndSession(device, session, reason string) // closes its channels and tells the device
+	Channels(device, session string) int       // that are open
 }
 
 // Topics of the bus beside those of package desk: every move of a session is published on TopicSession with
@@ -44,10 +46,15 @@ const TopicSession = "session"
 type Sessions struct {
 	o     desk.Options
 	links atomic.Pointer[Links]
+
+	mu   sync.Mutex
+	busy map[access.SessionID]time.Time // when Sweep last saw an open session with a channel, or for the first time
 }
 
 // New returns the use cases. Until Reach is called, every device is offline.
-func New(o desk.Options) *Sessions { return &Sessions{o: o} }
+func New(o desk.Options) *Sessions {
+	return &Sessions{o: o, busy: map[access.SessionID]time.Time{}}
+}
 
 // Reach says how devices are reached. The relay itself needs a desk, so that it is made later.
 func (d *Sessions) Reach(l Links) { d.links.Store(&l) }
@@ -497,25 +504,50 @@ func (d *Sessions) DeviceRemoved(ctx context.Context, id device.ID) error {
 	return err
 }
 
-// Sweep ends questions that were never answered. Run calls it each minute.
+// Sweep ends questions that were never answered, and open sessions that have had no channel for so long
+// that the technician must have left. Run calls it each minute.
 func (d *Sessions) Sweep(ctx context.Context) error {
-	var old []access.Session
-	err := d.o.Read(ctx, func(tx store.Tx) error {
-		live, err := tx.Sessions(store.SessionFilter{Live: true, Limit: 10_000})
-		old = nil
-		for _, s := range live {
-			if s.Unanswered(d.o.Time()) {
-				old = append(old, s)
-			}
-		}
+	now := d.o.Time()
+	var live []access.Session
+	if err := d.o.Read(ctx, func(tx store.Tx) (err error) {
+		live, err = tx.Sessions(store.SessionFilter{Live: true, Limit: 10_000})
 		return err
-	})
-	for _, s := range old {
-		if _, e := d.endNow(ctx, desk.System(), s.ID, access.ByNoAnswer); e != nil {
-			err = errors.Join(err, e)
+	}); err != nil {
+		return err
+	}
+	end := map[access.SessionID]string{}
+	d.mu.Lock()
+	busy := map[access.SessionID]time.Time{}
+	for _, s := range live {
+		switch since, seen := d.busy[s.ID]; {
+		case s.Unanswered(now):
+			end[s.ID] = access.ByNoAnswer
+		case !s.State.Open():
+		case !seen || d.channels(s) > 0:
+			busy[s.ID] = now
+		case now.Sub(since) > access.IdleAfter:
+			end[s.ID] = access.ByTechnician
+		default:
+			busy[s.ID] = since
 		}
 	}
-	return err
+	d.busy = busy
+	d.mu.Unlock()
+	var errs []error
+	for id, reason := range end {
+		if _, err := d.endNow(ctx, desk.System(), id, reason); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Sessions) channels(s access.Session) int {
+	l := d.links.Load()
+	if l == nil {
+		return 0
+	}
+	return (*l).Channels(string(s.Device), string(s.ID))
 }
 
 // Run sweeps until ctx ends.
@@ -528,7 +560,7 @@ func (d *Sessions) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			if err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
-				d.o.Logger.Warn("old questions not ended", "err", err)
+				d.o.Logger.Warn("old sessions not ended", "err", err)
 			}
 		}
 	}

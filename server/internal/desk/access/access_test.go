@@ -30,6 +30,7 @@ type wire struct {
 	mu      sync.Mutex
 	offline bool
 	broken  bool
+	open    map[string]int // channels by session
 	sent    []string
 	asks    []link.Ask
 }
@@ -63,6 +64,12 @@ func (w *wire) EndSession(device, session, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sent = append(w.sent, device+" end_session "+session+" "+reason)
+}
+
+func (w *wire) Channels(_, session string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open[session]
 }
 
 // take returns what was sent since the last call.
@@ -772,6 +779,36 @@ func TestSweepEndsQuestionsThatNobodyAnswered(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		o.is(open, access.Allowed)
+	})
+}
+
+func TestClosedBrowserDoesNotKeepAPermissionOpen(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		idle, used := o.ask(o.anna, "t1"), o.ask(o.anna, "t3")
+		o.allowed(idle)
+		o.allowed(used)
+		o.wire.open = map[string]int{string(used.ID): 1}
+		o.wire.take()
+		for range int(access.IdleAfter/time.Minute) + 1 {
+			if err := o.d.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			o.is(idle, access.Allowed)
+			o.now = o.now.Add(time.Minute)
+		}
+		if err := o.d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.is(idle, access.Ended); got.Reason != access.ByTechnician {
+			t.Errorf("%+v", got)
+		}
+		o.is(used, access.Allowed)
+		if got, want := o.wire.take(), []string{"d1 end_session " + string(idle.ID) + " technician"}; !slices.Equal(got, want) {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+		if left, _ := o.d.Grants(t.Context(), o.anna, "d1"); len(left) != 1 || left[0].Session != string(used.ID) {
+			t.Errorf("left: %+v", left)
+		}
 	})
 }
 
