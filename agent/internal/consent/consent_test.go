@@ -192,8 +192,8 @@ func TestWordsArePlainAndManyInEveryLanguage(t *testing.T) {
 			t.Errorf("%s: got %v, want four words", lang, w)
 		}
 	}
-	if Words("en") == Words("en") {
-		t.Error("the same words twice")
+	if a, b := Words("en"), Words("en"); a == b {
+		t.Errorf("%q twice", a)
 	}
 }
 

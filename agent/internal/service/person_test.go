@@ -141,9 +141,7 @@ func TestTypingIsDroppedWhileAQuestionIsOpen(t *testing.T) {
 	r.eventually("typing is dropped", func() bool {
 		n++
 		c.typed(fmt.Sprintf("echo %d > %s\n", n, file))
-		select {
-		case <-time.After(300 * time.Millisecond):
-		}
+		<-time.After(300 * time.Millisecond)
 		b, _ := os.ReadFile(file)
 		return strings.TrimSpace(string(b)) != fmt.Sprint(n)
 	})
@@ -154,9 +152,7 @@ func TestTypingIsDroppedWhileAQuestionIsOpen(t *testing.T) {
 	r.eventually("typing counts again", func() bool {
 		n++
 		c.typed(fmt.Sprintf("echo %d > %s\n", n, file))
-		select {
-		case <-time.After(200 * time.Millisecond):
-		}
+		<-time.After(200 * time.Millisecond)
 		b, _ := os.ReadFile(file)
 		return strings.TrimSpace(string(b)) == fmt.Sprint(n)
 	})
