@@ -583,7 +583,7 @@ func TestRefusedUpLeavesNoLink(t *testing.T) {
 
 func TestSilentDeviceIsDropped(t *testing.T) {
 	b := newBench(t, nil)
-	b.relay.times.silence = 50 * time.Millisecond
+	b.relay.times.silence = time.Second
 	a := b.mustDial(b.enrol("d1"))
 	b.clerk.has(t, "down d1 1")
 	if _, err := a.Read(); err == nil {
@@ -593,7 +593,7 @@ func TestSilentDeviceIsDropped(t *testing.T) {
 
 func TestHandshakeHasATimeLimitAndABound(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.MaxHandshakes = 1 })
-	b.relay.times.handshake = 100 * time.Millisecond
+	b.relay.times.handshake = 2 * time.Second
 	silent := b.tls()
 	if _, err := link.RequestUpgrade(silent, b.addr, link.Path, nil); err != nil {
 		t.Fatal(err)
@@ -689,7 +689,7 @@ func TestTokenOpensOneChannelOnce(t *testing.T) {
 
 func TestTokenExpires(t *testing.T) {
 	b := newBench(t, nil)
-	b.relay.times.offer = 50 * time.Millisecond
+	b.relay.times.offer = time.Second
 	a := b.mustDial(b.enrol("d1"))
 	o, done := b.open(a, "s1")
 	wantCode(t, (<-done).err, CodeTimeout)
@@ -700,7 +700,7 @@ func TestTokenExpires(t *testing.T) {
 	o, done = b.open(a, "s1")
 	conn, err := b.channel(o.Token)
 	if err != nil {
-		t.Skipf("the machine was slower than the offer: %v", err)
+		t.Fatal(err)
 	}
 	wantCode(t, (<-done).err, CodeTimeout)
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
@@ -729,7 +729,7 @@ func TestDeviceRefusesAnOffer(t *testing.T) {
 
 func TestAnswersOfAnotherDeviceCountNothing(t *testing.T) {
 	b := newBench(t, nil)
-	b.relay.times.offer = 200 * time.Millisecond
+	b.relay.times.offer = 2 * time.Second
 	a := b.mustDial(b.enrol("d1"))
 	stranger := b.mustDial(b.enrol("d2"))
 	o, done := b.open(a, "s1")
