@@ -21,11 +21,14 @@ func (v *viewer) refine(now time.Time) ([]image.Rectangle, time.Duration) {
 		return nil, wait
 	}
 	still, tiles := stillFor, refineTiles
+	if rate := v.lineRate(); rate > 0 { // an echo may have to wait for one batch
+		tiles = max(1, min(tiles, int(rate*refineTime.Seconds())/refineTileBytes))
+	}
 	if now.Sub(v.busy) < stillFor { // something else moves: that goes first, and so does what it may uncover
 		if v.credit <= 0 {
 			return nil, stillFor
 		}
-		still, tiles = 3*stillFor, 4
+		still, tiles = 3*stillFor, min(tiles, 4)
 	}
 	v.boxes = v.boxes[:0]
 	next := stillFor

@@ -80,16 +80,18 @@ type wish struct {
 }
 
 const (
-	stillFor     = 300 * time.Millisecond // before a lossy tile is sent again without loss
-	refineTiles  = 24                     // at once
-	refineGap    = 30 * time.Millisecond
-	refineShare  = 4        // while the screen is busy, refinement takes at most one byte for so many of changes,
-	refineCredit = 64 << 10 // and not more than this at once
-	parallelArea = 64 << 10 // pixels: below, a second core costs more than it brings
-	scrollArea   = 24 << 10 // pixels changed, below which no scroll is looked for
-	sendEarly    = 24 << 10 // bytes of an update that are worth sending before the rest is encoded
-	maxReply     = 64 << 10 // bytes of answers for a viewer that asks but doesn't read
-	plain        = 0x55707b // the picture while paused
+	stillFor        = 300 * time.Millisecond // before a lossy tile is sent again without loss
+	refineTiles     = 24                     // at once
+	refineTime      = 50 * time.Millisecond  // of the line, that a batch may take
+	refineGap       = 30 * time.Millisecond
+	refineTileBytes = 10 << 10 // of a photographic tile without loss
+	refineShare     = 4        // while the screen is busy, refinement takes at most one byte for so many of changes,
+	refineCredit    = 64 << 10 // and not more than this at once
+	parallelArea    = 64 << 10 // pixels: below, a second core costs more than it brings
+	scrollArea      = 24 << 10 // pixels changed, below which no scroll is looked for
+	sendEarly       = 24 << 10 // bytes of an update that are worth sending before the rest is encoded
+	maxReply        = 64 << 10 // bytes of answers for a viewer that asks but doesn't read
+	plain           = 0x55707b // the picture while paused
 )
 
 // jpegQuality maps RFB's quality levels as TigerVNC does.
