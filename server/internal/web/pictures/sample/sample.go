@@ -261,6 +261,16 @@ func (l links) EndSession(id, session, reason string) {
 	}
 }
 
+func (l links) Channels(id, _ string) int {
+	s := l.seat(id)
+	if s == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 func (l links) Drop(string, string, string) {}
 
 func (l links) Open(_ context.Context, id string, o link.Offer) (net.Conn, error) {
