@@ -24,7 +24,7 @@ func TestTicketWithoutTheServiceIsNeitherSentNorKept(t *testing.T) {
 	dir := t.TempDir()
 	code, out, _ := call(t, "", "ticket", "--state", dir, "--title", "T", "--email", "a@b.org", "--json")
 	var f localapi.Filed
-	if err := json.Unmarshal([]byte(out), &f); err != nil || f.State != localapi.FiledRefused || !strings.HasPrefix(f.Reason, "Né inviato né conservato") {
+	if err := json.Unmarshal([]byte(out), &f); err != nil || f.State != localapi.FiledRefused || !strings.HasPrefix(f.Reason, "Il servizio Traybell non è attivo") {
 		t.Errorf("got %q, %v", out, err)
 	}
 	if code != exitNotRunning {
