@@ -305,10 +305,8 @@ func (d *demo) desktop(ctx context.Context, seat, size string) (string, error) {
 	display := ":" + strings.TrimSpace(number)
 	d.env = set(d.env, "DISPLAY", display, "XAUTHORITY", auth, "XDG_CONFIG_HOME", filepath.Join(dir, "config"),
 		"XDG_CACHE_HOME", filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR", filepath.Join(dir, "runtime"), "XDG_SESSION_TYPE", "x11", "NO_AT_BRIDGE", "1")
-	for _, k := range []string{"LANG", "LC_ALL"} { // Fyne can't read the locale C
-		if v := os.Getenv(k); v == "" || strings.HasPrefix(v, "C") || v == "POSIX" {
-			d.env = set(d.env, k, "en_US.UTF-8")
-		}
+	if l := os.Getenv("LC_ALL") + os.Getenv("LANG"); l == "" || l == "C" || l == "POSIX" {
+		d.env = set(d.env, "LANG", "C.UTF-8", "LC_ALL", "C.UTF-8")
 	}
 
 	socket := filepath.Join(dir, "runtime", "bus")
@@ -329,6 +327,7 @@ func (d *demo) desktop(ctx context.Context, seat, size string) (string, error) {
 	rfb := filepath.Join(dir, "runtime", "rfb")
 	os.Remove(rfb)
 	for _, p := range [][]string{
+		{"xsetroot", "-solid", "#4a6f84"},
 		{"openbox"},
 		{"xfce4-panel", "--disable-wm-check"},
 		{"xterm", "-fa", "DejaVu Sans Mono", "-fs", "11", "-geometry", "90x24+60+120", "-title", "Terminal"},
@@ -336,6 +335,12 @@ func (d *demo) desktop(ctx context.Context, seat, size string) (string, error) {
 	} {
 		cmd := exec.Command(p[0], p[1:]...)
 		cmd.Env, cmd.Dir = d.env, home
+		if p[0] == "xsetroot" {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return "", fmt.Errorf("paint the virtual desktop: %w: %s", err, out)
+			}
+			continue
+		}
 		if err := d.start(p[0], cmd); err != nil {
 			return "", err
 		}
