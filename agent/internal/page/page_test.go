@@ -242,6 +242,9 @@ func TestAPageIsLockedDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Body.Close()
+	if got := r.Header.Get("Referrer-Policy"); got != "same-origin" {
+		t.Errorf("with the referrer policy %q a browser sends our forms from the origin \"null\"", got)
+	}
 	csp := r.Header.Get("Content-Security-Policy")
 	for _, part := range []string{"default-src 'none'", "frame-ancestors 'none'", "form-action 'self'"} {
 		if !strings.Contains(csp, part) {
