@@ -274,8 +274,8 @@ func (s *Service) Example(now time.Time) {
 	s.Status = localapi.Status{State: localapi.StateReady, Version: "0.1.0", Name: "PC-114", Server: "https://help.rossi-it.example:8443",
 		Organization: "Studio Verdi", Provider: "Rossi IT", SupportPhone: "051 123 4567", PortalURL: "https://help.rossi-it.example:8443", Since: at(-3 * time.Hour)}
 	s.Report = localapi.Report{Facts: link.Facts{Hostname: "PC-114", OSName: "Debian GNU/Linux 12"}, Fields: []localapi.Field{
-		{Name: "Computer", Value: "PC-114"}, {Name: "System", Value: "Debian GNU/Linux 12, amd64"}, {Name: "Memory", Value: "16 GB"},
-		{Name: "Disk", Value: "512 GB, 201 GB free"}, {Name: "Addresses", Value: "192.168.1.114"}, {Name: "Traybell", Value: "0.1.0"}}}
+		{Name: "agent.report.hostname", Seen: "agent.seen.support", Value: "PC-114"}, {Name: "agent.report.os", Seen: "agent.seen.support", Value: "Debian GNU/Linux 12, amd64"}, {Name: "agent.report.memory", Seen: "agent.seen.support", Value: "16 GB"},
+		{Name: "agent.report.disk", Seen: "agent.seen.support", Value: "512 GB, 201 GB free"}, {Name: "agent.report.addresses", Seen: "agent.seen.support", Value: "192.168.1.114"}, {Name: "agent.report.agent", Seen: "agent.seen.support", Value: "0.1.0"}}}
 	s.Filed = localapi.Filed{State: localapi.FiledSent, Number: 1042}
 	s.Tickets = []localapi.Filed{
 		{State: localapi.FiledKept, Title: "Scanner does not wake up", MadeAt: at(-10 * time.Minute)},
