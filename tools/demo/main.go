@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,6 +43,8 @@ type child struct {
 	log  string
 	done chan struct{}
 }
+
+var firstLink = regexp.MustCompile(`https://\S+/first#\S+`)
 
 func main() {
 	root := flag.String("root", ".", "the checkout")
@@ -104,7 +107,8 @@ func (d *demo) play(ctx context.Context, listen, seat, size string, virtual bool
 
 	d.stage("starting the server, data in %s", data)
 	server := exec.Command(d.program("traybell-server"), "serve", "--data", data, "--listen", listen, "--public-url", "https://localhost:"+port)
-	server.Stdout = os.Stdout
+	var said teller
+	server.Stdout = &said
 	if err := d.start("server", server); err != nil {
 		return err
 	}
@@ -151,6 +155,9 @@ func (d *demo) play(ctx context.Context, listen, seat, size string, virtual bool
 	}
 	d.stage("ready")
 	fmt.Printf("\n  Technician's portal   https://localhost:%s\n", port)
+	if link := firstLink.FindString(said.String()); link != "" {
+		fmt.Printf("  First administrator   %s\n", link)
+	}
 	if seatURL != "" {
 		fmt.Printf("  Employee's seat       %s\n", seatURL)
 		_, seatPort, _ := net.SplitHostPort(seat)
@@ -165,6 +172,25 @@ func (d *demo) play(ctx context.Context, listen, seat, size string, virtual bool
 	case c := <-d.died:
 		return fmt.Errorf("%s has ended by itself; the end of its log, %s:\n%s", c.name, c.log, tail(c.log))
 	}
+}
+
+// teller passes on what the server says and remembers it.
+type teller struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (t *teller) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b.Write(p)
+	return os.Stdout.Write(p)
+}
+
+func (t *teller) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
 }
 
 func (d *demo) program(name string) string { return filepath.Join(d.bin, name) }

@@ -43,6 +43,7 @@ func (l *Links) Up(ctx context.Context, p link.Peer, addr string) (link.Welcome,
 	}
 	known, err := l.Access.LinkUp(ctx, id, p.Proof)
 	if err != nil {
+		l.Down(ctx, p.Device, w.Epoch) // the relay drops the link: it must not stay online in the lists
 		return w, err
 	}
 	w.Ended, w.Sessions = known.Ended, known.Sessions
