@@ -80,6 +80,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	context.AfterFunc(ctx, portal.Close) // open streams of events would hold up the end
 	if err := c.announce(ctx, in, listener.Addr()); err != nil {
 		return err
 	}

@@ -450,7 +450,13 @@ func (s *Server) stateOf(c *call, se access.Session) (consoleState, error) {
 	if st.Again && err != nil {
 		st.Again = false // the device is gone
 	}
-	if st.Again && !d.Online {
+	if st.Again && d.Online { // and the ticket must not be closed
+		k, err := s.o.Tickets.Get(c.ctx, c.actor, se.Ticket)
+		if err != nil && !errors.Is(err, desk.ErrNotFound) {
+			return st, err
+		}
+		st.Again = err == nil && k.Ticket.Status != ticket.Closed
+	} else {
 		st.Again = false
 	}
 	if !se.State.Over() && err == nil && !d.Online {

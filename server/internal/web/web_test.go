@@ -530,7 +530,7 @@ func TestConsoleSaysWhatIsTrue(t *testing.T) {
 		{"locked", filled.Locked, anna, []string{`"state":"waiting"`, "locked since"}},
 		{"nobody", filled.Nobody, anna, []string{`"state":"waiting"`, "Nobody is signed in"}},
 		{"refused", filled.Refused, marco, []string{`"state":"refused"`, "Lucia Rossi said no", `"again":true`}},
-		{"ended", filled.Ended, marco, []string{`"state":"ended"`, "You have left it", "Nothing is allowed"}},
+		{"ended", filled.Ended, marco, []string{`"state":"ended"`, "You have left it", "Nothing is allowed", `"again":false`}},
 		{"allowed", filled.Connected, anna, []string{`"state":"allowed"`, `"view":true,"control":true,"terminal":true`, "Allowed until you leave: see, control, commands"}},
 		{"somebody else's", filled.Connected, marco, []string{`"state":"waiting"`, "Anna Bianchi is connected", `"words":""`, `"view":false`, `"leave":"back"`}},
 		{"view only", filled.ViewOnly, marco, []string{`"state":"allowed"`, `"view":true,"control":false,"terminal":false`, "Not allowed: control, commands"}},
