@@ -381,7 +381,13 @@ func (d *device) fromProgram(ctx context.Context, s *session, m spawn.Message) {
 	case spawn.Closed:
 		d.mu.Lock()
 		if c := s.channels[m.Channel]; c != nil {
-			c.shut()
+			// Its last bytes (a terminal's exit code) may still be on their way: the channel ends by
+			// itself when they are through, and by force a second later.
+			time.AfterFunc(time.Second, func() {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				c.shut()
+			})
 		}
 		d.mu.Unlock()
 	case spawn.Used:
