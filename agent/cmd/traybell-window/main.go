@@ -74,7 +74,7 @@ func run(a launch.Window, log *slog.Logger) int {
 		// Some desktops put a window without the focus behind the others; a question must be seen.
 		glfw.WindowHint(glfw.Floating, glfw.True)
 	}
-	program := app.NewWithID("com.github.traybell.window")
+	program := app.New() // without an id, for nothing is kept in Fyne's preferences
 	if wish, ok := map[string]fyne.ThemeVariant{"light": theme.VariantLight, "dark": theme.VariantDark}[<-scheme]; ok {
 		window.Variant(&wish)
 	}
@@ -145,9 +145,11 @@ func run(a launch.Window, log *slog.Logger) int {
 			}()
 		}
 	case content.KindConsent:
-		if got.err != nil {
-			fmt.Fprintln(os.Stderr, "traybell-window:", got.err)
-			return 1
+		if over := content.Gone(got.err); over != "" {
+			got.consent.Over = over
+		} else if got.err != nil {
+			window.NewSheet(w, o, content.Unread(words, a.Kind, got.err))
+			break
 		}
 		v := window.NewQuestion(w, o, got.consent)
 		drawn = func() { v.Drawn(); go tick(v) }

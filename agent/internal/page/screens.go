@@ -441,14 +441,10 @@ func (v *visit) consent(w http.ResponseWriter, r *http.Request, trouble string) 
 
 // ended says how a question ended, or nothing.
 func ended(q localapi.Consent, err error) string {
-	var p api.Problem
 	if err == nil {
 		return q.Over
 	}
-	if errors.As(err, &p) && (p.Code == localapi.CodeGone || p.Code == api.CodeNotFound) {
-		return "gone"
-	}
-	return ""
+	return content.Gone(err)
 }
 
 func (v *visit) postConsent(w http.ResponseWriter, r *http.Request) {

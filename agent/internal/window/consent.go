@@ -2,7 +2,6 @@ package window
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/traybell/traybell/agent/internal/localapi"
 	"github.com/traybell/traybell/agent/internal/window/content"
-	"github.com/traybell/traybell/shared/api"
 )
 
 // settle is how long after it is drawn a question takes no yes: a click or key that was meant for
@@ -71,6 +69,9 @@ func NewQuestion(w fyne.Window, o Options, c localapi.Consent) *Question {
 
 // Drawn tells the service that the person has the question on the screen.
 func (v *Question) Drawn() {
+	if v.over {
+		return
+	}
 	v.drawn = v.o.Now()
 	v.o.Go(func() {
 		v.call(func(ctx context.Context, c *localapi.Client) error { return c.Shown(ctx, v.q.Session) }, nil)
@@ -122,12 +123,11 @@ func (v *Question) ask() {
 }
 
 func (v *Question) told(q localapi.Consent, err error) {
-	var p api.Problem
 	switch {
 	case v.over || v.answered:
 	case err == nil && q.Over != "":
 		v.Over(q.Over)
-	case errors.As(err, &p) && (p.Code == localapi.CodeGone || p.Code == api.CodeNotFound):
+	case content.Gone(err) != "":
 		if v.left() <= 0 {
 			v.Over("silence")
 		} else {
@@ -295,12 +295,11 @@ func (v *Question) no(reason string) {
 
 func (v *Question) answer(how string, err error) {
 	v.answered = false
-	var p api.Problem
 	switch {
 	case err == nil:
 		v.mine = v.o.Now()
 		v.Over(how)
-	case errors.As(err, &p) && p.Code == localapi.CodeGone:
+	case content.Gone(err) != "":
 		v.Over("gone")
 	default:
 		v.refused(content.Trouble(v.o.Words, err))

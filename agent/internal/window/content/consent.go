@@ -1,11 +1,13 @@
 package content
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/traybell/traybell/agent/internal/localapi"
+	"github.com/traybell/traybell/shared/api"
 	"github.com/traybell/traybell/shared/catalogue"
 	"github.com/traybell/traybell/shared/grant"
 )
@@ -114,4 +116,13 @@ func Over(p *catalogue.Printer, c localapi.Consent, how string) Outcome {
 		o.Heading = p.T("consent.over.gone")
 	}
 	return o
+}
+
+// Gone reports by its error that a question is over; otherwise it is empty.
+func Gone(err error) string {
+	var p api.Problem
+	if errors.As(err, &p) && (p.Code == localapi.CodeGone || p.Code == api.CodeNotFound) {
+		return "gone"
+	}
+	return ""
 }

@@ -90,10 +90,19 @@ func (s *Service) Do(ctx context.Context, p *catalogue.Printer, a Action) (strin
 // so and offers to look again.
 func (s *Service) Sheet(ctx context.Context, p *catalogue.Printer, kind string) Sheet {
 	sh, err := s.read(ctx, p, kind)
-	sh.Kind, sh.Title = kind, Title(p, kind)
 	if err != nil {
-		sh.Failed, sh.Intro, sh.Sections, sh.Empty = true, Trouble(p, err), nil, ""
-		sh.Actions = []Action{{Verb: Reload, Label: p.T("tray.reload")}}
+		return Unread(p, kind, err)
+	}
+	sh.Kind, sh.Title = kind, Title(p, kind)
+	sh.Actions = append(sh.Actions, Action{Verb: Close, Label: p.T("word.close")})
+	return sh
+}
+
+// Unread is what a window of this kind says when it could not be read.
+func Unread(p *catalogue.Printer, kind string, err error) Sheet {
+	sh := Sheet{Kind: kind, Title: Title(p, kind), Intro: Trouble(p, err), Failed: true}
+	if kind != KindConsent {
+		sh.Actions = append(sh.Actions, Action{Verb: Reload, Label: p.T("tray.reload")})
 	}
 	sh.Actions = append(sh.Actions, Action{Verb: Close, Label: p.T("word.close")})
 	return sh
