@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/traybell/traybell/agent/internal/enrol"
@@ -17,6 +19,7 @@ import (
 	"github.com/traybell/traybell/agent/internal/keystore"
 	"github.com/traybell/traybell/agent/internal/localapi"
 	"github.com/traybell/traybell/agent/internal/service"
+	"github.com/traybell/traybell/agent/internal/state"
 	"github.com/traybell/traybell/shared/api"
 )
 
@@ -52,9 +55,16 @@ func (c *runCmd) Run(a *app) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
-	return underManager(a.ctx, func(ctx context.Context) error {
+	err = underManager(a.ctx, func(ctx context.Context) error {
 		return service.Run(ctx, service.Options{State: c.folder(), Socket: socket, Folder: filepath.Dir(exe), Logger: log, Reaper: true})
 	})
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New(a.say.T("agent.service.root"))
+	case errors.Is(err, syscall.EADDRINUSE):
+		return errors.New(a.say.T("agent.run.already", "Path", socket))
+	}
+	return err
 }
 
 // folder is the state folder.
@@ -96,6 +106,10 @@ func (c *enrolCmd) Run(a *app) error {
 	switch {
 	case errors.Is(err, enrol.ErrEnrolled):
 		return errors.New(a.say.T("agent.enrol.already", "Server", id.Server.URL))
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New(a.say.T("agent.service.root"))
+	case state.Full(err):
+		return errors.New(a.say.T("agent.error.disk_full"))
 	case errors.As(err, &p):
 		return errors.New(a.say.T("agent.enrol.refused", "Reason", p.Error()))
 	case errors.Is(err, keystore.ErrCloned):

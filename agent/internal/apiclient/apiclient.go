@@ -220,12 +220,12 @@ func plain(err error) error {
 	return err
 }
 
-// Final reports whether the server has refused for good: another try with the same content would
-// end in the same way.
+// Final reports whether the server has refused this content for good. A device that is not known or
+// not allowed (401, 403, 404) is not the content's fault: it is kept until that is set right.
 func Final(err error) (api.Problem, bool) {
 	var p api.Problem
 	if !errors.As(err, &p) {
 		return p, false
 	}
-	return p, slices.Contains([]int{400, 403, 404, 409, 410, 413, 415, 422}, p.Status)
+	return p, slices.Contains([]int{400, 409, 413, 415, 422}, p.Status)
 }

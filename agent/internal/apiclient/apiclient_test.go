@@ -118,7 +118,7 @@ func TestOnlyThePinnedServerIsBelieved(t *testing.T) {
 }
 
 func TestRefusalsAreToldFromFailures(t *testing.T) {
-	for status, final := range map[int]bool{400: true, 404: true, 409: true, 413: true, 422: true, 401: false, 408: false, 429: false, 500: false, 502: false, 503: false, 507: false} {
+	for status, final := range map[int]bool{400: true, 403: false, 404: false, 409: true, 413: true, 422: true, 401: false, 408: false, 429: false, 500: false, 502: false, 503: false, 507: false} {
 		err := answer(status, io.NopCloser(strings.NewReader("not JSON")), nil)
 		p, got := Final(err)
 		if got != final || p.Status != status && final {

@@ -2,7 +2,9 @@ package consent
 
 import (
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,10 +19,26 @@ func question() Question {
 	return Question{Session: "s1", Account: anna, Name: "Anna", UserID: lucia, User: "lucia", Scopes: []grant.Scope{grant.View, grant.Control}}
 }
 
+// outcomes are what became of a desk's questions.
+type outcomes struct {
+	mu  sync.Mutex
+	all []Outcome
+}
+
+func (o *outcomes) list() []Outcome {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.all)
+}
+
 // desk is a desk whose outcomes can be looked at.
-func desk() (*Desk, *[]Outcome) {
-	var over []Outcome
-	return New(Options{Now: time.Now, Over: func(o Outcome) { over = append(over, o) }}), &over
+func desk() (*Desk, *outcomes) {
+	over := &outcomes{}
+	return New(Options{Now: time.Now, Over: func(o Outcome) {
+		over.mu.Lock()
+		defer over.mu.Unlock()
+		over.all = append(over.all, o)
+	}}), over
 }
 
 func allow(d *Desk, scopes ...grant.Scope) error {
@@ -35,13 +53,13 @@ func TestSilenceIsNo(t *testing.T) {
 		}
 		<-time.After(59 * time.Second)
 		synctest.Wait()
-		if len(*over) != 0 {
+		if len(over.list()) != 0 {
 			t.Fatal("the question is over after 59 s")
 		}
 		<-time.After(2 * time.Second)
 		synctest.Wait()
-		if len(*over) != 1 || (*over)[0].Result != Silence {
-			t.Fatalf("got %+v, want silence", *over)
+		if len(over.list()) != 1 || over.list()[0].Result != Silence {
+			t.Fatalf("got %+v, want silence", over.list())
 		}
 		if err := allow(d, grant.View); !errors.Is(err, ErrGone) {
 			t.Errorf("a late yes gives %v, want %v", err, ErrGone)
@@ -63,12 +81,12 @@ func TestMoreTimeTenTimes(t *testing.T) {
 		}
 		<-time.After(11*time.Minute - time.Second)
 		synctest.Wait()
-		if len(*over) != 0 {
+		if len(over.list()) != 0 {
 			t.Fatal("the question is over too early")
 		}
 		<-time.After(2 * time.Second)
 		synctest.Wait()
-		if len(*over) != 1 {
+		if len(over.list()) != 1 {
 			t.Error("the question never ends")
 		}
 	})
@@ -99,8 +117,8 @@ func TestYesCountsASecondAfterTheQuestionWasDrawn(t *testing.T) {
 		if err := allow(d, grant.View); err != nil {
 			t.Error(err)
 		}
-		if len(*over) != 1 || (*over)[0].Result != Allowed {
-			t.Errorf("got %+v", *over)
+		if len(over.list()) != 1 || over.list()[0].Result != Allowed {
+			t.Errorf("got %+v", over.list())
 		}
 	})
 }
@@ -162,7 +180,7 @@ func TestGrantThatCanNotBeKeptLeavesTheQuestionOpen(t *testing.T) {
 		if err := d.Allow("s1", lucia, []grant.Scope{grant.View}, func(Question) error { return full }); !errors.Is(err, full) {
 			t.Errorf("got %v, want %v", err, full)
 		}
-		if len(*over) != 0 || len(d.Waiting(lucia)) != 1 {
+		if len(over.list()) != 0 || len(d.Waiting(lucia)) != 1 {
 			t.Error("the question is gone")
 		}
 		d.Withdraw("s1")

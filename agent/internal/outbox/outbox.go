@@ -813,6 +813,14 @@ func (b *Outbox) sendFiles(ctx context.Context, id string) error {
 			b.o.Logger.Error("file damaged", "ticket", id, "err", err)
 		} else if err != nil {
 			b.unauthorised(err)
+			if p := (api.Problem{}); errors.As(err, &p) && p.Status == 404 {
+				// The server has lost the ticket, for instance by going back to a backup: it is filed anew,
+				// under the same id.
+				if _, err := b.o.DB.ExecContext(ctx, `update ticket set state = $2 where id = $1 and state = $3`, id, Kept, Sent); err != nil {
+					return err
+				}
+				b.moved(ctx, id)
+			}
 			return fmt.Errorf("send file: %w", err)
 		}
 		if _, err := b.o.DB.ExecContext(ctx, `update file set state = $3, reason = $4 where ticket = $1 and idx = $2`, id, f.index, state, short(reason)); err != nil {

@@ -115,19 +115,20 @@ func (d *device) askedBefore(q consent.Question) bool {
 const maxAnswers = 200
 
 // remember keeps a question's answer, for a server that did not hear it.
-func (d *device) remember(q consent.Question, st link.AskState) {
+func (d *device) remember(q consent.Question, grantID string, st link.AskState) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.answers) >= maxAnswers {
 		clear(d.answers)
 	}
-	d.answers[q.Session] = answer{q.Account, q.UserID, st}
+	d.answers[q.Session] = answer{q.Account, grantID, st}
 }
 
 // answer is what became of a question.
 type answer struct {
-	account, userID string
-	state           link.AskState
+	account string
+	grant   string // of a yes
+	state   link.AskState
 }
 
 // lastAnswer returns what was answered to this very question. A yes counts only while its grant lives.
@@ -135,11 +136,13 @@ func (d *device) lastAnswer(q consent.Question) (link.AskState, bool) {
 	d.mu.Lock()
 	a, ok := d.answers[q.Session]
 	d.mu.Unlock()
-	if ok && a.account == q.Account && a.state.State == link.AskRefused {
+	ok = ok && a.account == q.Account
+	if ok && a.state.State == link.AskRefused {
 		return a.state, true
 	}
 	for _, e := range d.grants.Live(q.UserID) {
-		if e.Grant.Session == q.Session && e.Grant.Holder != nil && e.Grant.Holder.Account == q.Account {
+		mine := e.Grant.Holder != nil && e.Grant.Holder.Account == q.Account
+		if mine && (e.Grant.Session == q.Session || ok && a.grant == e.Grant.ID) {
 			return link.AskState{State: link.AskAllowed, User: q.User, Grant: &e.Signed}, true
 		}
 	}
@@ -330,7 +333,9 @@ func (d *device) allow(ctx context.Context, q consent.Question, a localapi.Allow
 	}
 	d.log.Info("permission given", "session", q.Session, "grant", made.Grant.ID, "actor", q.Account)
 	d.madeGrant(made)
-	d.send(link.TypeAskState, link.AskState{Session: q.Session, State: link.AskAllowed, User: q.User, Words: q.Words, Grant: &made.Signed})
+	st := link.AskState{Session: q.Session, State: link.AskAllowed, User: q.User, Words: q.Words, Grant: &made.Signed}
+	d.remember(q, made.Grant.ID, st)
+	d.send(link.TypeAskState, st)
 	return nil
 }
 
@@ -349,7 +354,7 @@ func (d *device) answered(o consent.Outcome) {
 	case consent.Refused, consent.Silence:
 		d.record(ctx, questionRow(ledger.Refused, q, ledger.Entry{Code: o.Reason}))
 		st := link.AskState{Session: q.Session, State: link.AskRefused, Reason: o.Reason, User: q.User}
-		d.remember(q, st)
+		d.remember(q, "", st)
 		d.send(link.TypeAskState, st)
 		d.log.Info("question refused", "session", q.Session, "actor", q.Account, "code", o.Reason)
 	case consent.Withdrawn:

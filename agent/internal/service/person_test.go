@@ -448,3 +448,46 @@ func TestOtherUsersSeeNothing(t *testing.T) {
 		t.Errorf("root's standing grant: %v: %s", err, out)
 	}
 }
+
+// TestAnswersStandWhereTheServerAsksAgain cuts the link around answers, as a network does.
+func TestAnswersStandWhereTheServerAsksAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		act  func(r *rig) error // by the person, while the link is up
+		want string
+	}{
+		{"a yes for this session", func(r *rig) error {
+			return r.allow("s1", localapi.Allow{Scopes: []grant.Scope{grant.View}, For: "session"})
+		}, link.AskAllowed},
+		{"a yes for the ticket", func(r *rig) error {
+			return r.allow("s1", localapi.Allow{Scopes: []grant.Scope{grant.View}, For: "ticket"})
+		}, link.AskAllowed},
+		{"a no", func(r *rig) error {
+			return r.person.Refuse(context.Background(), "s1", localapi.Refuse{Reason: "later"})
+		}, link.AskRefused},
+		{"a question that is still open", func(r *rig) error { return r.person.Shown(context.Background(), "s1") }, link.AskShown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.srv.welcome.Sessions = []string{"s1"}
+			r.run(false)
+			ev := r.sit(localapi.Tray{Desktop: "text", Language: "en"})
+			waitEvent(t, ev, "status")
+			r.ask("s1", []grant.Scope{grant.View})
+			waitEvent(t, ev, "consent")
+			if err := tt.act(r); err != nil {
+				t.Fatal(err)
+			}
+			r.link.raw.Close()
+			r.link = r.srv.link()
+			r.ask("s1", []grant.Scope{grant.View})
+			if st := as[link.AskState](t, r.link.next(t, link.TypeAskState)); st.State != tt.want {
+				t.Errorf("got %+v, want %s", st, tt.want)
+			}
+			if qs, err := r.person.Consents(context.Background()); err != nil || len(qs) > 1 || tt.want != link.AskShown && len(qs) > 0 {
+				t.Errorf("the person has %+v, %v", qs, err)
+			}
+		})
+	}
+}

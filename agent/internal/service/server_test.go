@@ -131,13 +131,12 @@ func (s *fakeServer) listen(tcp net.Listener, cfg *tls.Config) {
 // faulty answers with faults where the test wants some.
 func (s *fakeServer) faulty(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.mu.Lock()
-		f := s.fault
-		s.mu.Unlock()
 		code := 0
-		if f != nil {
-			code = f(r)
+		s.mu.Lock()
+		if s.fault != nil {
+			code = s.fault(r)
 		}
+		s.mu.Unlock()
 		switch {
 		case code > 0:
 			io.Copy(io.Discard, r.Body)

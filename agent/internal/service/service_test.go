@@ -478,3 +478,36 @@ func TestTerminalUnderAGrant(t *testing.T) {
 		t.Errorf("history: %+v, %v", vs, err)
 	}
 }
+
+func TestTicketThatTheServerHasLostIsFiledAnew(t *testing.T) {
+	r := newRig(t)
+	hold := true
+	r.srv.fault = func(req *http.Request) int {
+		if hold && req.Method == http.MethodPut {
+			return 503
+		}
+		return 0
+	}
+	r.run(false)
+	f := form("Before the backup")
+	f.Files = 1
+	if err := r.person.PutFile(context.Background(), f.ID, 0, "a", "", strings.NewReader("bytes")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.person.File(context.Background(), f, 100*time.Millisecond); err != nil || got.FilesPending != 1 {
+		t.Fatalf("got %+v, %v, want a file pending", got, err)
+	}
+	r.eventually("the ticket is sent", func() bool {
+		g, err := r.person.Ticket(context.Background(), f.ID)
+		return err == nil && g.State == localapi.FiledSent
+	})
+	r.srv.mu.Lock()
+	clear(r.srv.tickets)
+	r.srv.order, hold = nil, false
+	r.srv.mu.Unlock()
+	r.eventually("ticket and file are there again", func() bool {
+		r.srv.mu.Lock()
+		defer r.srv.mu.Unlock()
+		return len(r.srv.order) == 1 && string(r.srv.files[f.ID+"/0"]) == "bytes"
+	})
+}

@@ -63,9 +63,8 @@ func (v *visit) until(want string) (exit int, exited bool) {
 
 func TestShellRunsResizesAndExits(t *testing.T) {
 	v := open(t)
-	v.typed("echo $((6*7))x; tty\n")
-	v.until("42x")
-	v.until("/dev/pts/")
+	v.typed("echo $((6*7))x $(tty)\n")
+	v.until("42x /dev/pts/")
 	var size [4]byte
 	binary.BigEndian.PutUint16(size[:], 111)
 	binary.BigEndian.PutUint16(size[2:], 33)
