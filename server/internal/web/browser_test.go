@@ -25,10 +25,10 @@ func chromium(t *testing.T, on *sample.Portal, email string) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("there is no Chromium here")
+		t.Fatal("Chromium is missing; tools/setup/setup test installs it")
 	}
 	if _, err := os.Stat("dist/manifest.json"); err != nil {
-		t.Skip("the assets are not built here")
+		t.Fatal("the assets are not built; run ./task assets")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.Flag("ignore-certificate-errors-spki-list", on.SPKI), chromedp.WindowSize(1440, 900))
 	if os.Geteuid() == 0 {
