@@ -14,6 +14,7 @@ import (
 	"github.com/traybell/traybell/agent/internal/inventory"
 	"github.com/traybell/traybell/agent/internal/ledger"
 	"github.com/traybell/traybell/agent/internal/localapi"
+	"github.com/traybell/traybell/agent/internal/spawn"
 	"github.com/traybell/traybell/shared/catalogue"
 	"github.com/traybell/traybell/shared/grant"
 	"github.com/traybell/traybell/shared/link"
@@ -44,6 +45,11 @@ func (d *device) ask(ctx context.Context, a link.Ask) {
 	}
 	q.Scopes = askable(a.Scopes, q.UserID)
 	q.Name, q.Organization, q.TicketTitle = consent.Clean(q.Name), consent.Clean(q.Organization), consent.Clean(q.TicketTitle)
+	if spawn.Available() != nil { // nobody is asked for what can't be done
+		row(ledger.Refused, codeNotAvailable)
+		state(link.AskState{State: link.AskRefused, Reason: codeNotAvailable, User: q.User})
+		return
+	}
 	if len(q.Scopes) == 0 {
 		row(ledger.Refused, "scope_not_granted")
 		state(link.AskState{State: link.AskRefused, Reason: "scope_not_granted", User: q.User})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/traybell/traybell/agent/internal/localapi"
 	"github.com/traybell/traybell/shared/api"
+	"github.com/traybell/traybell/shared/grant"
+	"github.com/traybell/traybell/shared/link"
 )
 
 // TestNothingIsLostWhenTheServiceIsKilled files tickets with a file each while the real service is
@@ -257,5 +260,51 @@ func TestFullDiskKeepsNothingAndSaysSo(t *testing.T) {
 		r.srv.mu.Lock()
 		defer r.srv.mu.Unlock()
 		return len(r.srv.order) == 2
+	})
+}
+
+// TestKilledSessionProgramLeavesNothingToTheTechnician kills the session program from its own terminal:
+// what runs there must neither live on nor become a process that is no technician's.
+func TestKilledSessionProgramLeavesNothingToTheTechnician(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	agent := filepath.Join(programs, "traybell-agent")
+	enrol := exec.Command(agent, "enrol", "-", "--state", dir)
+	enrol.Stdin = strings.NewReader(r.srv.key().String())
+	if out, err := enrol.CombinedOutput(); err != nil {
+		t.Fatalf("enrol: %v: %s", err, out)
+	}
+	service := exec.Command(agent, "run", "--state", dir)
+	service.Stderr = r.logs
+	service.Env = append(os.Environ(), "DISPLAY=")
+	if err := service.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		service.Process.Signal(os.Interrupt)
+		service.Wait()
+	})
+	l := r.srv.link()
+	out, err := exec.Command(agent, "grants", "add", "--standing", "--scopes", "terminal,admin", "--state", dir, "--json").Output()
+	var g localapi.Grant
+	if err != nil || json.Unmarshal(out, &g) != nil {
+		t.Fatalf("add a standing grant: %v: %s", err, out)
+	}
+	conn, refused := r.srv.offer(l, link.Offer{Channel: "c1", Token: "t1", Session: "s1", Grant: g.ID, Account: "anna", Name: "Anna", Kind: grant.KindTerminal})
+	if refused != nil {
+		t.Fatalf("refused: %+v", refused)
+	}
+	c := newConsole(t, conn)
+	c.typed("setsid sh -c 'trap \"\" TERM HUP; echo $$ > " + dir + "/pid; sleep 1003' </dev/null >/dev/null 2>&1 & sleep 0.3; kill -9 $PPID\n")
+	var pid string
+	r.eventually("the session has ended", func() bool {
+		b, err := os.ReadFile(filepath.Join(dir, "pid"))
+		pid = strings.TrimSpace(string(b))
+		out, _ := exec.Command(agent, "sessions", "--state", dir, "--json").Output()
+		return err == nil && pid != "" && strings.TrimSpace(string(out)) == "[]"
+	})
+	r.eventually("what it left behind is gone", func() bool {
+		_, err := os.Stat("/proc/" + pid)
+		return err != nil
 	})
 }
