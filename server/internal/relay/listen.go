@@ -120,11 +120,16 @@ func (s *splitter) handshake(conn net.Conn, devices, others *half) {
 }
 
 // turn is the connection below TLS. It holds one of the splitter's turns from the client's hello
-// until the server waits for the network again.
+// until the server waits for the network again. Later it lets Splice move several TLS records with one
+// call of the kernel: see more and hold.
 type turn struct {
 	net.Conn
-	of   *splitter
-	held bool
+	of    *splitter
+	held  bool
+	eager bool // Read does not wait; only its reader's goroutine touches it
+
+	mu   sync.Mutex
+	kept *[]byte // records that wait for flush; nil: none is kept
 }
 
 func (t *turn) take() error {
@@ -147,8 +152,74 @@ func (t *turn) give() {
 // Read implements net.Conn.
 func (t *turn) Read(b []byte) (int, error) {
 	t.give()
+	if t.eager {
+		return readNow(t.Conn, b)
+	}
 	return t.Conn.Read(b)
 }
+
+// Write implements net.Conn.
+func (t *turn) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.kept != nil {
+		*t.kept = append(*t.kept, b...)
+		return len(b), nil
+	}
+	return t.Conn.Write(b)
+}
+
+// more reads from c, which is above t, what has arrived already. It does not wait.
+func (t *turn) more(c net.Conn, b []byte) (n int, err error) {
+	t.eager = true
+	defer func() { t.eager = false }()
+	for len(b) > 0 && err == nil {
+		var m int
+		m, err = c.Read(b)
+		n, b = n+m, b[m:]
+	}
+	if err == errLater {
+		err = nil
+	}
+	return n, err
+}
+
+// hold keeps what is written in buf until flush.
+func (t *turn) hold(buf *[]byte) {
+	t.mu.Lock()
+	t.kept = buf
+	t.mu.Unlock()
+}
+
+// flush writes what was kept.
+func (t *turn) flush() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := *t.kept
+	t.kept = nil
+	_, err := t.Conn.Write(b)
+	return err
+}
+
+// below returns the turn under c, or nil.
+func below(c net.Conn) *turn {
+	for c != nil {
+		if t, ok := c.(*turn); ok {
+			return t
+		}
+		c = unwrap(c)
+	}
+	return nil
+}
+
+// errLater says that nothing has arrived yet. TLS takes a temporary error as no harm to the connection.
+var errLater net.Error = later{}
+
+type later struct{}
+
+func (later) Error() string   { return "nothing has arrived yet" }
+func (later) Timeout() bool   { return true }
+func (later) Temporary() bool { return true }
 
 func (t *turn) inner() net.Conn { return t.Conn }
 

@@ -101,6 +101,7 @@ type bench struct {
 	identity ed25519.PrivateKey
 	addr     string
 	pool     *x509.CertPool
+	near     chan net.Conn // technicians' ends: GET /near
 }
 
 func newBench(t *testing.T, change func(*Options)) *bench {
@@ -114,7 +115,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	if change != nil {
 		change(&o)
 	}
-	b := &bench{t: t, relay: New(o), clerk: c, identity: identity, pool: x509.NewCertPool()}
+	b := &bench{t: t, relay: New(o), clerk: c, identity: identity, pool: x509.NewCertPool(), near: make(chan net.Conn, 1)}
 	cert := certificate(t, b.pool)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -126,7 +127,18 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	mux.HandleFunc("GET "+link.Path, b.relay.ServeLink)
 	mux.HandleFunc("GET "+link.ChannelPath, b.relay.ServeChannel)
 	ds := &http.Server{Handler: mux}
-	bs := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "portal ", r.Proto) })}
+	bs := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/near" {
+			fmt.Fprint(w, "portal ", r.Proto)
+			return
+		}
+		c, err := Upgrade(w, r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		b.near <- c
+	})}
 	var wg sync.WaitGroup
 	wg.Go(func() { ds.Serve(devices) })
 	wg.Go(func() { bs.Serve(others) })
@@ -937,6 +949,76 @@ func TestSpliceEndsWithItsContext(t *testing.T) {
 	}
 	if _, err := dev.Read(make([]byte, 1)); err == nil {
 		t.Error("the device's side is open")
+	}
+}
+
+func TestSpliceOverTLSKeepsEveryByteInOrder(t *testing.T) {
+	b := newBench(t, nil)
+	a := b.mustDial(b.enrol("d1"))
+	far, device := b.opened(a, "s1")
+	raw, err := tls.Dial("tcp", b.addr, &tls.Config{RootCAs: b.pool, NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	tech, err := link.RequestUpgrade(raw, b.addr, "/near", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near := <-b.near
+	if below(near) == nil || below(far) == nil {
+		t.Error("the records of these connections can't be moved together")
+	}
+	type result struct {
+		up, down int64
+		err      error
+	}
+	done := make(chan result, 1)
+	go func() {
+		up, down, err := Splice(context.Background(), near, far)
+		done <- result{up, down, err}
+	}()
+	for _, c := range []net.Conn{raw, device} {
+		c.SetDeadline(time.Now().Add(60 * time.Second))
+	}
+	const size = 12 << 20
+	sent := map[string][]byte{}
+	for _, way := range []string{"up", "down"} {
+		sent[way] = make([]byte, size)
+		rand.Read(sent[way])
+	}
+	write := func(c net.Conn, b []byte) {
+		for step := 1; len(b) > 0; step = step*7%100_003 + 1 { // keys, lines, pictures
+			n := min(len(b), step)
+			if _, err := c.Write(b[:n]); err != nil {
+				t.Error(err)
+				return
+			}
+			b = b[n:]
+		}
+	}
+	read := func(c net.Conn, way string) {
+		got := make([]byte, size)
+		if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, sent[way]) {
+			t.Errorf("%s: %v, equal %v", way, err, bytes.Equal(got, sent[way]))
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { write(tech, sent["up"]) })
+	wg.Go(func() { write(device, sent["down"]) })
+	wg.Go(func() { read(device, "up") })
+	wg.Go(func() { read(tech, "down") })
+	wg.Wait()
+	// what is written just before the end arrives
+	device.Write(sent["down"][:100_000])
+	device.Close()
+	last, err := io.ReadAll(tech)
+	if err != nil || !bytes.Equal(last, sent["down"][:100_000]) {
+		t.Errorf("the last bytes: %d of them, %v", len(last), err)
+	}
+	raw.Close()
+	if r := <-done; r.up != size || r.down != size+100_000 {
+		t.Errorf("counted %d up, %d down, %v", r.up, r.down, r.err)
 	}
 }
 

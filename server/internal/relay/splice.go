@@ -13,8 +13,16 @@ import (
 // lingering is how long the second direction of a splice may be silent after the first has ended.
 const lingering = 30 * time.Second
 
-// buffers are two TLS records long; they are shared by all splices.
-var buffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+const (
+	record = 16 << 10 // of plaintext in a TLS record
+	batch  = 4 * record
+)
+
+// buffers and ciphertexts are shared by all splices.
+var (
+	buffers     = sync.Pool{New: func() any { return new([batch]byte) }}
+	ciphertexts = sync.Pool{New: func() any { b := make([]byte, 0, batch+1024); return &b }}
+)
 
 // Splice copies bytes between a, the technician's side, and b, the device's, until both directions
 // have ended or ctx is over, and closes both. up is what went from a to b, down from b to a. The end
@@ -42,17 +50,24 @@ func Splice(ctx context.Context, a, b net.Conn) (up, down int64, err error) {
 	return up, down, errors.Join(errUp, errDown)
 }
 
-// pump copies src to dst until src ends, then ends dst.
+// pump copies src to dst until src ends, then ends dst. Where both are TLS connections of Split, what has
+// arrived meanwhile goes along, and all of it leaves with one call of the kernel; nothing waits for it.
 func pump(dst, src net.Conn, half *atomic.Bool) (n int64, err error) {
-	buf := buffers.Get().(*[32 << 10]byte)
+	buf := buffers.Get().(*[batch]byte)
 	defer buffers.Put(buf)
+	in, out := below(src), below(dst)
 	for {
 		if half.Load() {
 			src.SetReadDeadline(time.Now().Add(lingering))
 		}
 		read, readErr := src.Read(buf[:])
+		if in != nil && readErr == nil && read > record/2 {
+			var more int
+			more, readErr = in.more(src, buf[read:])
+			read += more
+		}
 		if read > 0 {
-			if _, err = dst.Write(buf[:read]); err != nil {
+			if err = write(dst, out, buf[:read]); err != nil {
 				break
 			}
 			n += int64(read)
@@ -74,6 +89,23 @@ func pump(dst, src net.Conn, half *atomic.Bool) (n int64, err error) {
 		return n, nil
 	}
 	return n, err
+}
+
+// write writes b to c, the TLS records of it at once. t is what lies below c, or nil.
+func write(c net.Conn, t *turn, b []byte) error {
+	if t == nil || len(b) <= record {
+		_, err := c.Write(b)
+		return err
+	}
+	kept := ciphertexts.Get().(*[]byte)
+	*kept = (*kept)[:0]
+	t.hold(kept)
+	_, err := c.Write(b)
+	if e := t.flush(); err == nil {
+		err = e
+	}
+	ciphertexts.Put(kept)
+	return err
 }
 
 var errNoHalfClose = errors.New("this connection can't end in one direction")

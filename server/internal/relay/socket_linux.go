@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"io"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -23,4 +24,32 @@ func tune(c net.Conn) {
 	raw.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSent)
 	})
+}
+
+// readNow reads what has arrived, or returns errLater.
+func readNow(c net.Conn, b []byte) (n int, err error) {
+	t := tcp(c)
+	if t == nil {
+		return 0, errLater
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var rerr error
+	if err := raw.Read(func(fd uintptr) bool {
+		n, rerr = unix.Read(int(fd), b)
+		return true
+	}); err != nil {
+		return 0, err
+	}
+	switch {
+	case rerr == unix.EAGAIN || rerr == unix.EINTR:
+		return 0, errLater
+	case rerr != nil:
+		return 0, rerr
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
