@@ -250,8 +250,8 @@ func (c *call) ourWindow() bool {
 	return false
 }
 
-// statusOf is the status as one OS user sees it; all see everything.
-func (s *Service) statusOf(ctx context.Context, userID string, all bool) (localapi.Status, error) {
+// statusOf is the status as one OS user sees it, in the caller's language; all see everything.
+func (s *Service) statusOf(ctx context.Context, userID string, all bool, say *catalogue.Printer) (localapi.Status, error) {
 	st := localapi.Status{State: localapi.StateUnenrolled, Version: version.Version}
 	d := s.dev.Load()
 	if d == nil {
@@ -275,7 +275,7 @@ func (s *Service) statusOf(ctx context.Context, userID string, all bool) (locala
 	}
 	st.Provider, st.SupportPhone, st.PortalURL = w.Provider, w.SupportPhone, w.PortalURL
 	if st.Error != "" && !strings.Contains(st.Error, " ") {
-		st.Error = catalogue.For(s.language(userID)).T("agent.offline." + st.Error)
+		st.Error = say.T("agent.offline." + st.Error)
 	}
 	var err error
 	if st.Kept, st.FilesPending, st.Answers, err = d.outbox.Counts(ctx, userID); err != nil {
@@ -289,7 +289,7 @@ func (s *Service) statusOf(ctx context.Context, userID string, all bool) (locala
 }
 
 func (c *call) status() error {
-	st, err := c.s.statusOf(c.r.Context(), c.peer.ID, c.peer.Trusted())
+	st, err := c.s.statusOf(c.r.Context(), c.peer.ID, c.peer.Trusted(), c.say)
 	if err != nil {
 		return err
 	}
@@ -367,7 +367,7 @@ func (c *call) tray() error {
 				return nil // the client left
 			}
 		}
-		st, err := c.s.statusOf(c.r.Context(), c.peer.ID, false)
+		st, err := c.s.statusOf(c.r.Context(), c.peer.ID, false, c.say)
 		if err == nil {
 			b, _ := json.Marshal(withoutCountdown(st))
 			if string(b) != string(last) {
