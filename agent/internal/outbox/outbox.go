@@ -642,7 +642,7 @@ func (b *Outbox) moved(ctx context.Context, id string) {
 
 const (
 	retryMin = time.Second
-	retryMax = 2 * time.Minute
+	retryMax = time.Minute
 )
 
 // Run sends until ctx ends.
@@ -653,7 +653,10 @@ func (b *Outbox) Run(ctx context.Context) error {
 	for {
 		var again <-chan time.Time
 		if b.o.Ready() {
-			err := b.sendAll(ctx)
+			progress, err := b.sendAll(ctx)
+			if progress {
+				failures = 0
+			}
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()
@@ -679,35 +682,39 @@ func (b *Outbox) Run(ctx context.Context) error {
 	}
 }
 
-// sendAll sends every ticket, then every file. The error is the last that is worth another try; a
-// ticket that fails does not hold up the others, a server that does not answer does.
-func (b *Outbox) sendAll(ctx context.Context) error {
-	var last error
+// sendAll sends every ticket, then every file, and tells whether anything has gone out. The error is
+// the last that is worth another try; a ticket that fails does not hold up the others, a server that
+// does not answer does.
+func (b *Outbox) sendAll(ctx context.Context) (progress bool, last error) {
 	ids, err := b.ids(ctx, `select id from ticket where state = 'kept' order by seq`)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, id := range ids {
 		if err := b.sendTicket(ctx, id); err != nil {
 			last = err
 			if !answered(err) {
-				return err
+				return progress, err
 			}
+			continue
 		}
+		progress = true
 	}
 	ids, err = b.ids(ctx, `select distinct f.ticket from file f join ticket t on t.id = f.ticket where f.state = 'kept' and t.state = 'sent' order by t.seq`)
 	if err != nil {
-		return err
+		return progress, err
 	}
 	for _, id := range ids {
 		if err := b.sendFiles(ctx, id); err != nil {
 			last = err
 			if !answered(err) {
-				return err
+				return progress, err
 			}
+			continue
 		}
+		progress = true
 	}
-	return last
+	return progress, last
 }
 
 // answered reports whether the server answered at all.

@@ -442,6 +442,7 @@ func (d *device) watch(ctx context.Context) {
 		if changed {
 			d.send(link.TypeFacts, f)
 		}
+		d.leavings(ctx, f.Users)
 		d.renewToken()
 		d.s.reap()
 	}

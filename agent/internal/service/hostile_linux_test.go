@@ -396,3 +396,55 @@ func TestEndsOfTheServerCloseChannels(t *testing.T) {
 		})
 	}
 }
+
+func TestChannelsCloseWhenTheBudgetIsSpent(t *testing.T) {
+	r := newRig(t)
+	e := r.made(grant.Grant{Ticket: "ticket-1", Scopes: scopes(), Budget: 3})
+	r.run(false)
+	conn, refused := r.srv.offer(r.link, r.offerFor(e.Grant, "s1", grant.KindTerminal))
+	if refused != nil {
+		t.Fatalf("refused: %+v", refused)
+	}
+	buf := make([]byte, link.MaxTerminalFrame)
+	for {
+		if _, _, err := link.ReadTerminal(conn, buf); err != nil {
+			break
+		}
+	}
+	ended := as[link.GrantEnded](t, r.link.next(t, link.TypeGrantEnded))
+	if ended.ID != e.Grant.ID || ended.Reason != grants.Budget {
+		t.Errorf("got %+v, want the end of the budget", ended)
+	}
+	if over := time.UnixMicro(ended.At).Sub(time.UnixMicro(e.Grant.MadeAt)); over < 3*time.Second || over > 5*time.Second {
+		t.Errorf("it ended after %s, want 3 s", over)
+	}
+	if _, refused := r.srv.offer(r.link, r.offerFor(e.Grant, "s1", grant.KindTerminal)); refused == nil || refused.Code != string(grant.Expired) {
+		t.Errorf("afterwards: got %+v, want %s", refused, grant.Expired)
+	}
+}
+
+func TestSessionEndsWhenItsPersonSignsOut(t *testing.T) {
+	d := &device{s: &Service{o: Options{Clock: grants.SystemClock()}, trays: newTrays()}, sessions: map[string]*session{}}
+	now := time.Unix(1_790_000_000, 0)
+	d.s.o.Clock.Now = func() time.Time { return now }
+	s := &session{id: "s1", asID: "4001"}
+	unattended := &session{id: "s2", asID: "4002"}
+	d.sessions["s1"], d.sessions["s2"] = s, unattended
+	here, nobody := []link.User{{ID: "4001"}}, []link.User{{ID: "4009"}}
+	for _, step := range []struct {
+		after  time.Duration
+		people []link.User
+		absent bool
+	}{
+		{0, here, false}, {time.Minute, nobody, true}, {signedOut / 2, here, false}, {time.Minute, nobody, true}, {signedOut - time.Second, nobody, true},
+	} {
+		now = now.Add(step.after)
+		d.leavings(context.Background(), step.people)
+		if got := !s.absent.IsZero(); got != step.absent {
+			t.Fatalf("absent: got %v, want %v", got, step.absent)
+		}
+	}
+	if unattended.seated || !unattended.absent.IsZero() {
+		t.Error("a session that began with nobody there counts as left")
+	}
+}

@@ -57,6 +57,8 @@ type session struct {
 	used         map[string]bool
 	paused       bool
 	ended        bool
+	seated       bool          // its OS user has been there since it began
+	absent       time.Time     // since when nobody of that user is there
 	over         chan struct{} // closed when the program and all below it are gone
 	idle         *time.Timer
 }
@@ -571,6 +573,32 @@ func (d *device) closeUnder(ctx context.Context, grantID, reason string) {
 	ended := map[string]string{grants.Revoked: "person", grants.Budget: "budget", grants.TicketClosed: "ticket_closed"}[reason]
 	for _, id := range over {
 		d.work.Go(func() { d.endSession(context.WithoutCancel(ctx), id, ended) })
+	}
+}
+
+// signedOut is how long a person must be gone, tray and sign-in, before their sessions end: a tray
+// that starts anew is no leaving.
+const signedOut = 20 * time.Second
+
+// leavings ends the sessions of people who have signed out since they began.
+func (d *device) leavings(ctx context.Context, people []link.User) {
+	now := d.s.o.Clock.Now()
+	d.mu.Lock()
+	var over []string
+	for id, s := range d.sessions {
+		there := slices.ContainsFunc(people, func(u link.User) bool { return u.ID == s.asID })
+		switch {
+		case there:
+			s.seated, s.absent = true, time.Time{}
+		case s.seated && s.absent.IsZero():
+			s.absent = now
+		case s.seated && now.Sub(s.absent) >= signedOut && !s.ended:
+			over = append(over, id)
+		}
+	}
+	d.mu.Unlock()
+	for _, id := range over {
+		d.work.Go(func() { d.endSession(context.WithoutCancel(ctx), id, "signed_out") })
 	}
 }
 
