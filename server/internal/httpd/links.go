@@ -47,19 +47,31 @@ func (l *Links) Up(ctx context.Context, p link.Peer, addr string) (link.Welcome,
 		return w, err
 	}
 	w.Ended, w.Sessions = known.Ended, known.Sessions
+	if h := p.Proof.Ledger; h != nil {
+		if err := l.Devices.LedgerHead(ctx, id, *h); err != nil {
+			l.Logger.Warn("head of a device's ledger not kept", "device", p.Device, "err", err)
+		}
+	}
 	return w, nil
 }
 
 // Message implements relay.Desk.
 func (l *Links) Message(ctx context.Context, id string, m link.Message) error {
-	if m.Type != link.TypeFacts {
-		return l.Access.FromDevice(ctx, device.ID(id), m)
+	switch m.Type {
+	case link.TypeFacts:
+		var f link.Facts
+		if err := m.Decode(&f); err != nil {
+			return err
+		}
+		return l.Devices.FactsChanged(ctx, device.ID(id), f)
+	case link.TypeLedgerHead:
+		var h link.LedgerHead
+		if err := m.Decode(&h); err != nil {
+			return err
+		}
+		return l.Devices.LedgerHead(ctx, device.ID(id), h)
 	}
-	var f link.Facts
-	if err := m.Decode(&f); err != nil {
-		return err
-	}
-	return l.Devices.FactsChanged(ctx, device.ID(id), f)
+	return l.Access.FromDevice(ctx, device.ID(id), m)
 }
 
 // Down implements relay.Desk.

@@ -55,9 +55,13 @@ func request(key api.EnrolmentKey, host string) api.EnrolRequest {
 	lp, lk, _ := ed25519.GenerateKey(rand.Reader)
 	gp, gk, _ := ed25519.GenerateKey(rand.Reader)
 	r := api.EnrolRequest{Key: key.ID, Secret: key.Secret, Device: api.NewID(time.Now()), LinkKey: lp, GrantKey: gp, Facts: link.Facts{Hostname: host}}
-	msg := api.EnrolProof(r.Key, r.Device, lp, gp)
-	r.Proof = append(ed25519.Sign(lk, msg), ed25519.Sign(gk, msg)...)
+	r.Proof = enrolProof(r, lk, gk)
 	return r
+}
+
+func enrolProof(r api.EnrolRequest, lk, gk ed25519.PrivateKey) []byte {
+	msg := api.EnrolProof(r.Key, r.Device, r.LinkKey, r.GrantKey)
+	return append(ed25519.Sign(lk, msg), ed25519.Sign(gk, msg)...)
 }
 
 func TestEnrolmentKeysAreCounted(t *testing.T) {
