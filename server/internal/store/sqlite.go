@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -34,6 +35,7 @@ type sqliteEngine struct {
 	requests           chan *request
 	quit, done         chan struct{}
 	log                *slog.Logger
+	commits            atomic.Uint64
 	words              []document // that the present group will add to the search index; the writer's own
 }
 
@@ -265,6 +267,7 @@ func (e *sqliteEngine) group(r *request) {
 	if _, err := e.writer.ExecContext(bg, "commit"); err != nil {
 		lost(fail(err))
 	}
+	e.commits.Add(1)
 }
 
 // flush adds the words of a group to the index, once for all members: FTS5 writes its segments at the end

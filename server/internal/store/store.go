@@ -106,6 +106,18 @@ func (s *Store) Read(ctx context.Context, f func(Tx) error) error { return s.eng
 // do nothing that can't be undone.
 func (s *Store) Write(ctx context.Context, f func(Tx) error) error { return s.engine.write(ctx, f) }
 
+// Moved reports whether anything may have been written since an earlier call that returned seen, and
+// what to pass next time. Background work uses it to leave an idle server alone. On PostgreSQL other
+// servers write too, so that the answer is always yes.
+func (s *Store) Moved(seen uint64) (now uint64, moved bool) {
+	e, ok := s.engine.(*sqliteEngine)
+	if !ok {
+		return 0, true
+	}
+	now = e.commits.Load()
+	return now, now != seen
+}
+
 //go:embed migrations
 var migrations embed.FS
 

@@ -82,9 +82,16 @@ func (l *Log) Run(ctx context.Context) error {
 	tick := time.NewTicker(chainEvery)
 	defer tick.Stop()
 	var marked time.Time
-	failing := false
+	var seen uint64
+	first, failing := true, false
 	for {
-		held, err := l.Chain(ctx)
+		var held, moved bool
+		var err error
+		// Twice a second an idle server would ask its database for nothing.
+		if seen, moved = l.o.Store.Moved(seen); moved || first || failing || l.o.Time().Sub(marked) >= checkpointEvery {
+			held, err = l.Chain(ctx)
+		}
+		first = false
 		if err == nil && held && l.o.Time().Sub(marked) >= checkpointEvery {
 			if err = l.Mark(ctx); err == nil {
 				marked = l.o.Time()
