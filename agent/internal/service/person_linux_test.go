@@ -275,7 +275,7 @@ func TestFormsWordMakesTheGrantForItsTicketOnly(t *testing.T) {
 func xvfb(t *testing.T, display string) {
 	t.Helper()
 	if _, err := exec.LookPath("Xvfb"); err != nil {
-		t.Skip("Xvfb is not installed")
+		t.Fatal("Xvfb is missing; tools/setup/setup test installs it")
 	}
 	cmd := exec.Command("Xvfb", display, "-screen", "0", "640x480x24", "-nolisten", "tcp", "-noreset")
 	if err := cmd.Start(); err != nil {
