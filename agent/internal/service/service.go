@@ -42,6 +42,9 @@ type Options struct {
 	Seats func(context.Context) []inventory.Seat
 	// Machine is the hash of the machine id; empty asks the system.
 	Machine string
+	// Home is the home folder of session programs; empty is that of their OS user. Tests set it, because
+	// the login scripts of whoever runs them may take their time or leave locks behind when killed.
+	Home string
 }
 
 // Service is a running device service.

@@ -58,6 +58,7 @@ type rig struct {
 	person *localapi.Client
 	link   *fakeLink
 	stop   func()
+	home   string // without login scripts
 	logs   *logBuffer
 	clock  grants.Clock
 	seats  func(context.Context) []inventory.Seat
@@ -97,7 +98,7 @@ func scopes() []grant.Scope {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, srv: newServer(t), dir: t.TempDir(), logs: &logBuffer{}, clock: grants.SystemClock(),
+	r := &rig{t: t, srv: newServer(t), dir: t.TempDir(), home: t.TempDir(), logs: &logBuffer{}, clock: grants.SystemClock(),
 		seats: func(context.Context) []inventory.Seat { return nil }}
 	if _, err := enrol.Enrol(context.Background(), enrol.Options{State: r.dir, Machine: machine, Key: r.srv.key(), Now: time.Now()}); err != nil {
 		t.Fatal(err)
@@ -120,7 +121,7 @@ func (r *rig) run(offline bool) {
 	done := make(chan error, 1)
 	socket := localapi.Path(r.dir)
 	go func() {
-		done <- Run(ctx, Options{State: r.dir, Socket: socket, Folder: programs, Clock: r.clock, Machine: machine, Seats: r.seats,
+		done <- Run(ctx, Options{State: r.dir, Socket: socket, Folder: programs, Clock: r.clock, Machine: machine, Seats: r.seats, Home: r.home,
 			Logger: slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	}()
 	r.stop = func() {

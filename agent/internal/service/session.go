@@ -330,7 +330,7 @@ func (d *device) startSession(ctx context.Context, s *session) {
 		Folder: d.s.o.Folder, UserID: s.asID, Logger: d.log,
 		Start: spawn.Message{
 			Session: s.id, Language: d.s.language(s.asID), Name: s.name, Organization: s.organization,
-			Scopes: s.scopes, Display: display, XAuthority: xauth, Since: s.since.UnixMicro(),
+			Scopes: s.scopes, Display: display, XAuthority: xauth, Since: s.since.UnixMicro(), Home: d.s.o.Home,
 		},
 		Message: func(m spawn.Message) { d.fromProgram(ctx, s, m) },
 		Exited:  func() { d.programGone(ctx, s) },

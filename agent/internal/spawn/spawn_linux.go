@@ -101,6 +101,9 @@ func New(ctx context.Context, o Options) (*Process, error) {
 		conn.Close()
 		return nil, ErrOtherUser
 	}
+	if o.Start.Home != "" {
+		a.Home = o.Start.Home
+	}
 	cmd.Env = environment(a, o.Start)
 	o.Start.Type, o.Start.Shell, o.Start.Home, o.Start.User = Start, a.Shell, a.Home, a.Name
 	starting.RLock()
