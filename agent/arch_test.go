@@ -32,8 +32,10 @@ var imports = map[string][]string{
 	"agent/internal/inventory": {"shared/"},
 	"agent/internal/spawn":     {"shared/"},
 	"agent/internal/localapi":  {"shared/"},
+	// service and tray: programs that wait all day
+	"agent/internal/footprint": {},
 	// the service puts its side together
-	"agent/internal/service": {"agent/internal/state", "agent/internal/keystore", "agent/internal/apiclient", "agent/internal/uplink", "agent/internal/outbox", "agent/internal/grants",
+	"agent/internal/service": {"agent/internal/footprint", "agent/internal/state", "agent/internal/keystore", "agent/internal/apiclient", "agent/internal/uplink", "agent/internal/outbox", "agent/internal/grants",
 		"agent/internal/consent", "agent/internal/ledger", "agent/internal/inventory", "agent/internal/spawn", "agent/internal/localapi", "shared/"},
 	"agent/cmd/traybell-agent": {"agent/internal/service", "agent/internal/state", "agent/internal/keystore", "agent/internal/enrol", "agent/internal/apiclient", "agent/internal/inventory", "agent/internal/localapi", "shared/"},
 	// session side: everything that a technician sends is parsed here, as the grant's OS user
@@ -46,7 +48,7 @@ var imports = map[string][]string{
 	// user side: clients of the local API
 	"agent/internal/window":     {"agent/internal/localapi", "agent/internal/window", "agent/internal/window/", "shared/"},
 	"agent/internal/page":       {"agent/internal/localapi", "agent/internal/window/", "shared/"},
-	"agent/internal/tray":       {"agent/internal/localapi", "agent/internal/page", "agent/internal/tray/", "agent/internal/window/launch", "shared/"},
+	"agent/internal/tray":       {"agent/internal/footprint", "agent/internal/localapi", "agent/internal/page", "agent/internal/tray/", "agent/internal/window/launch", "shared/"},
 	"agent/cmd/traybell-tray":   {"agent/internal/localapi", "agent/internal/tray", "agent/internal/page", "agent/internal/window/", "shared/"},
 	"agent/cmd/traybell-window": {"agent/internal/localapi", "agent/internal/window", "agent/internal/window/", "shared/"},
 	"agent/bench":               {"agent/internal/", "shared/"},

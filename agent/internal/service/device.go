@@ -13,6 +13,7 @@ import (
 
 	"github.com/traybell/traybell/agent/internal/apiclient"
 	"github.com/traybell/traybell/agent/internal/consent"
+	"github.com/traybell/traybell/agent/internal/footprint"
 	"github.com/traybell/traybell/agent/internal/grants"
 	"github.com/traybell/traybell/agent/internal/inventory"
 	"github.com/traybell/traybell/agent/internal/keystore"
@@ -425,7 +426,7 @@ func (d *device) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-settled.C:
-			rest()
+			footprint.Shrink()
 			continue
 		case <-d.facts:
 			settled.Reset(settle)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/traybell/traybell/agent/internal/footprint"
 	"github.com/traybell/traybell/agent/internal/localapi"
 	"github.com/traybell/traybell/agent/internal/window/launch"
 	"github.com/traybell/traybell/shared/catalogue"
@@ -171,9 +172,9 @@ func (t *Tray) follow(ctx context.Context, events <-chan localapi.Event, wait ti
 			t.open(ctx, w)
 		case key := <-t.closed:
 			delete(t.windows, key)
-			rest()
+			footprint.Shrink()
 		case <-settled:
-			rest()
+			footprint.Shrink()
 		}
 	}
 }

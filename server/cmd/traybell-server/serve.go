@@ -23,7 +23,7 @@ type serveCmd struct {
 	dataFlag
 	Listen         string `help:"Address for HTTPS; 0.0.0.0:8443 opens it to the network." default:"127.0.0.1:8443" env:"TRAYBELL_LISTEN"`
 	PublicURL      string `help:"By which people and devices reach the server (default: the one used before, at first https://localhost:8443)." name:"public-url" env:"TRAYBELL_PUBLIC_URL"`
-	Database       string `help:"postgres://… instead of the embedded database." env:"TRAYBELL_DATABASE"`
+	Database       string `help:"postgres://… instead of the embedded database; kept in the data folder for later starts." env:"TRAYBELL_DATABASE"`
 	Certificate    string `help:"Certificate chain for browsers (PEM); devices always get the server's own." type:"existingfile" env:"TRAYBELL_CERTIFICATE"`
 	CertificateKey string `help:"Its key (PEM)." type:"existingfile" env:"TRAYBELL_CERTIFICATE_KEY"`
 	Proxy          bool   `help:"A proxy ends TLS for devices too; their enrolment keys must say so (--tls proxy)." env:"TRAYBELL_PROXY"`

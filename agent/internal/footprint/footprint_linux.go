@@ -1,4 +1,4 @@
-package tray
+package footprint
 
 import (
 	"bufio"
@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rest lets go of memory that only starting needed: freed heap, and the pages of our own program
-// file, of which the kernel maps far more than run. What is needed again comes back from the page
-// cache. The tray waits most of the day, on machines that have other things to do.
-func rest() {
+// Shrink gives back memory that only starting or a session needed: freed heap, and the pages of our
+// own program file, of which the kernel maps far more than run. What is needed again comes back from
+// the page cache.
+func Shrink() {
 	debug.FreeOSMemory()
 	self, err := os.Executable()
 	if err != nil {
@@ -24,7 +24,6 @@ func rest() {
 		return
 	}
 	for lines := bufio.NewScanner(bytes.NewReader(maps)); lines.Scan(); {
-		// 00400000-00a5c000 r-xp 00000000 fd:01 1234    /usr/lib/traybell/traybell-tray
 		f := bytes.Fields(lines.Bytes())
 		if len(f) != 6 || string(f[5]) != self || f[1][1] != '-' { // never a page that was written to
 			continue
