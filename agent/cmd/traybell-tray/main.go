@@ -21,8 +21,6 @@ import (
 	"syscall"
 	"time"
 
-	"fyne.io/systray"
-
 	"github.com/traybell/traybell/agent/internal/page"
 	"github.com/traybell/traybell/agent/internal/tray"
 	"github.com/traybell/traybell/agent/internal/window/keep"
@@ -108,16 +106,10 @@ func showTray(ctx context.Context, log *slog.Logger, socket string) error {
 		o.Face = tray.Blind{}
 		return tray.Run(ctx, o)
 	}
-	ended := make(chan error, 1)
-	systray.Run(func() {
-		systray.SetTitle("Traybell")
-		o.Face = tray.NewDesktop(ctx)
-		go func() {
-			ended <- tray.Run(ctx, o)
-			systray.Quit()
-		}()
-	}, cancel)
-	return <-ended
+	return tray.OnDesktop(ctx, cancel, func(f tray.Face) error {
+		o.Face = f
+		return tray.Run(ctx, o)
+	})
 }
 
 // pagesFor is how long pages open at once after a window could not be drawn: a person who is asked

@@ -2,16 +2,21 @@ package tray
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"image"
+	_ "image/png" // the icons
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"fyne.io/systray"
 	"github.com/godbus/dbus/v5"
+
+	"github.com/traybell/traybell/agent/internal/tray/icons"
 )
 
 // watcher is a StatusNotifierWatcher on a bus of its own, as a desktop's panel has one.
@@ -121,6 +126,34 @@ type layout struct {
 	Subs  []dbus.Variant
 }
 
+// pixels are those of the icon as the panel reads it.
+func pixels(t *testing.T, item dbus.BusObject) []byte {
+	t.Helper()
+	v, err := item.GetProperty("org.kde.StatusNotifierItem.IconPixmap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var maps []struct {
+		W, H   int32
+		Pixels []byte
+	}
+	if err := v.Store(&maps); err != nil || len(maps) != 1 {
+		t.Fatalf("%d icons: %v", len(maps), err)
+	}
+	return maps[0].Pixels
+}
+
+// argb is a picture in the byte order of the StatusNotifierItem specification.
+func argb(img image.Image) (out []byte) {
+	for y := range img.Bounds().Dy() {
+		for x := range img.Bounds().Dx() {
+			r, g, b, a := img.At(x, y).RGBA()
+			out = append(out, byte(a), byte(r), byte(g), byte(b))
+		}
+	}
+	return out
+}
+
 // systrayUsed: systray keeps its state in the process and can be run once.
 var systrayUsed bool
 
@@ -140,21 +173,32 @@ func TestTheMenuReachesThePanel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ready := make(chan *Desktop, 1)
-	gone := make(chan struct{})
-	go systray.Run(func() {
-		d := NewDesktop(ctx)
-		d.Apply(View{Icon: Eye, Tip: "Anna can see your screen", Items: []Item{
-			{ID: EntryEnd, Title: "End (Anna)"}, {ID: EntryState, Title: "Studio_Verdi", Info: true}, {}, {ID: EntryForm, Title: "Form…"},
-			{ID: EntryAccess, Title: "Access", Items: []Item{{ID: EntryOpen, Title: "Nobody", Info: true}, {ID: EntryHistory, Title: "Who"}}}}})
-		ready <- d
-	}, func() { close(gone) })
-	defer func() { systray.Quit(); get(t, "end of the tray", gone) }()
+	gone := make(chan error, 1)
+	go func() {
+		gone <- OnDesktop(ctx, cancel, func(f Face) error {
+			f.Apply(View{Icon: Eye, Tip: "Anna can see your screen", Items: []Item{
+				{ID: EntryEnd, Title: "End (Anna)"}, {ID: EntryState, Title: "Studio_Verdi", Info: true}, {}, {ID: EntryForm, Title: "Form…"},
+				{ID: EntryAccess, Title: "Access", Items: []Item{{ID: EntryOpen, Title: "Nobody", Info: true}, {ID: EntryHistory, Title: "Who"}}}}})
+			ready <- f.(*Desktop)
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	defer func() { cancel(); get(t, "end of the tray", gone) }()
 	d := get(t, "tray", ready)
 	item := get(t, "registration", w.items)
 
 	o := conn.Object(item, "/StatusNotifierItem")
 	if v, err := o.GetProperty("org.kde.StatusNotifierItem.ItemIsMenu"); err != nil || v.Value() != true {
 		t.Errorf("a left click does not open the menu: %v %v", v, err)
+	}
+	// what is applied first must be what the panel gets, whenever it asks
+	eye, _, err := image.Decode(bytes.NewReader(icons.Eye()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pixels(t, o); !slices.Equal(got, argb(eye)) {
+		t.Errorf("the panel gets another icon than the eye (%d bytes)", len(got))
 	}
 	menu := conn.Object(item, "/StatusNotifierItem/menu")
 	read := func() []layout {
