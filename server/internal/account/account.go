@@ -27,7 +27,7 @@ type Role string
 const (
 	Requester     Role = "requester"     // files tickets and sees their own
 	Responsible   Role = "responsible"   // speaks for the organization: sees all its tickets and devices
-	Technician    Role = "technician"    // works on tickets of every organization
+	Technician    Role = "technician"    // works on tickets of every organization, or of some
 	Administrator Role = "administrator" // a technician who also decides about people, keys and settings
 )
 
@@ -89,6 +89,9 @@ type Account struct {
 	Name             string
 	Language         string // en, it, de, ru
 	Role             Role
+	OwnRole          string // id of a role of the administrators' own making, in place of Role's rights; empty: none
+	OwnRights        Rights // of OwnRole
+	Limits           Limits // of a technician
 	Password         string // encoded hash; never leaves the desk
 	TOTPSecret       string // sealed; never leaves the desk
 	TOTP             bool   // the authenticator app is confirmed and asked for

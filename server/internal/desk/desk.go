@@ -38,10 +38,13 @@ type Actor struct {
 	Organization account.OrganizationID
 	Name         string
 	Role         account.Role
-	Language     string // en, it, de, ru
+	Rights       account.Rights // what the actor may do, of which a token may leave only a part
+	Reach        account.Reach  // and where
+	Language     string         // en, it, de, ru
 	Via          string
 	Address      string
 	Login        string // id of the login, when signed in by a browser
+	Token        string // id of the API token, when that is how the actor came
 }
 
 // Device is the actor for what a device does by itself.
@@ -50,9 +53,10 @@ func Device(id device.ID) Actor { return Actor{Device: id, Via: ViaLink} }
 // System is the actor for the server's own command line and background work.
 func System() Actor { return Actor{System: true, Via: ViaCommand, Name: "system", Language: "en"} }
 
-// Of is the actor for a person.
+// Of is the actor for a person, with all their rights.
 func Of(a account.Account, via, address string) Actor {
-	return Actor{Account: a.ID, Organization: a.Organization, Name: a.Name, Role: a.Role, Language: a.Language, Via: via, Address: address}
+	rights, reach := a.May()
+	return Actor{Account: a.ID, Organization: a.Organization, Name: a.Name, Role: a.Role, Rights: rights, Reach: reach, Language: a.Language, Via: via, Address: address}
 }
 
 // Ref is the actor's name in the audit log.
@@ -66,12 +70,43 @@ func (a Actor) Ref() string {
 	return "system"
 }
 
-// Staff reports whether the actor works on tickets of every organization.
-func (a Actor) Staff() bool { return a.System || a.Account != "" && a.Role.Staff() }
+// May reports whether the actor has a right anywhere. Those about the server as a whole need a
+// reach over every organization. What belongs to an organization is asked by MayIn.
+func (a Actor) May(r account.Right) bool {
+	return a.System || a.Account != "" && a.Rights.Has(r) && (a.Reach.All || !r.ServerWide())
+}
 
-// Administrator reports whether the actor decides about people, keys and settings.
+// MayIn reports whether the actor has a right in an organization. What they may not see there does not
+// exist for them: it is store.ErrNotFound, not ErrDenied.
+func (a Actor) MayIn(r account.Right, o account.OrganizationID) bool {
+	return a.May(r) && (a.System || a.Reach.Has(o))
+}
+
+// RightsIn are the actor's rights in an organization, for the rules.
+func (a Actor) RightsIn(o account.OrganizationID) account.Rights {
+	switch {
+	case a.System:
+		return account.RightsOf(account.AllRights...)
+	case a.Account != "" && a.Reach.Has(o):
+		return a.Rights
+	}
+	return 0
+}
+
+// Within lists the organizations in which the actor's rights count, for a filter: nil means every one.
+func (a Actor) Within() []account.OrganizationID {
+	if a.System {
+		return nil
+	}
+	return a.Reach.Within()
+}
+
+// Staff reports whether the actor works on tickets of others.
+func (a Actor) Staff() bool { return a.May(account.TicketsWork) }
+
+// Administrator reports whether the actor may do everything everywhere.
 func (a Actor) Administrator() bool {
-	return a.System || a.Account != "" && a.Role == account.Administrator
+	return a.System || a.Account != "" && a.Role == account.Administrator && a.Reach.All && a.Rights.Covers(account.Administrator.Rights())
 }
 
 // Options are what every use case works with.

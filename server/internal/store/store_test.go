@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -60,7 +61,7 @@ func TestPeople(t *testing.T) {
 		}
 		read(t, s, func(tx store.Tx) error {
 			got, err := tx.AccountByEmail("anna@rossi.it")
-			if err != nil || got != a {
+			if err != nil || !reflect.DeepEqual(got, a) {
 				t.Errorf("got %+v, %v; want %+v", got, err, a)
 			}
 			if _, err := tx.Account("nobody"); !errors.Is(err, store.ErrNotFound) {

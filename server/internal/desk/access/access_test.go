@@ -105,7 +105,7 @@ func each(t *testing.T, f func(t *testing.T, o *office)) {
 		o.d = New(desk.Options{Store: s, Bus: bus.New(), Now: func() time.Time { return o.now }})
 		o.d.Reach(o.wire)
 		actor := func(id account.ID, org account.OrganizationID, role account.Role) desk.Actor {
-			return desk.Actor{Account: id, Organization: org, Name: "Name " + string(id), Role: role, Language: "en", Via: desk.ViaPortal}
+			return desk.Of(account.Account{ID: id, Organization: org, Name: "Name " + string(id), Role: role, Language: "en"}, desk.ViaPortal, "")
 		}
 		o.anna, o.bert, o.boss = actor("anna", "rossi", account.Technician), actor("bert", "rossi", account.Technician), actor("boss", "rossi", account.Administrator)
 		o.lucia, o.head = actor("lucia", "verdi", account.Requester), actor("head", "verdi", account.Responsible)
@@ -818,7 +818,7 @@ func TestWhoSeesTheHistory(t *testing.T) {
 		for _, c := range []struct {
 			a    desk.Actor
 			want int
-		}{{o.anna, 1}, {o.bert, 1}, {o.boss, 1}, {o.head, 1}, {o.lucia, -1}, {desk.Actor{}, -1}, {desk.Actor{Account: "x", Organization: "neri", Role: account.Responsible}, 0}} {
+		}{{o.anna, 1}, {o.bert, 1}, {o.boss, 1}, {o.head, 1}, {o.lucia, -1}, {desk.Actor{}, -1}, {desk.Of(account.Account{ID: "x", Organization: "neri", Role: account.Responsible}, desk.ViaPortal, ""), 0}} {
 			list, err := o.d.Sessions(t.Context(), c.a, Filter{})
 			if c.want < 0 {
 				if !errors.Is(err, desk.ErrDenied) {

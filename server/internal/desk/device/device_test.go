@@ -102,7 +102,7 @@ func TestEnrolmentKeysAreCounted(t *testing.T) {
 		if _, err := f.Enrol(t.Context(), request(gone, "PC-5"), "::1"); !errors.Is(err, device.ErrKeyUnknown) {
 			t.Errorf("a revoked key: %v", err)
 		}
-		if _, _, err := f.CreateEnrolmentKey(t.Context(), desk.Actor{Account: "a", Role: account.Technician}, deskdevice.NewKey{}); !errors.Is(err, desk.ErrDenied) {
+		if _, _, err := f.CreateEnrolmentKey(t.Context(), desk.Of(account.Account{ID: "a", Role: account.Technician}, desk.ViaPortal, ""), deskdevice.NewKey{}); !errors.Is(err, desk.ErrDenied) {
 			t.Errorf("a technician makes keys: %v", err)
 		}
 		if _, _, err := f.CreateEnrolmentKey(t.Context(), desk.System(), deskdevice.NewKey{Uses: -1}); !errors.Is(err, device.ErrKeyUses) {

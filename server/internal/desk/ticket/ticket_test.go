@@ -64,8 +64,8 @@ func setup(t testing.TB, s *store.Store) *fixture {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	f.tech = desk.Actor{Account: "tech", Organization: "o1", Name: "Anna Bianchi", Role: account.Technician, Language: "en", Via: desk.ViaPortal}
-	f.lucia = desk.Actor{Account: "lucia", Organization: "o1", Name: "Lucia", Role: account.Requester, Language: "it", Via: desk.ViaPortal}
+	f.tech = desk.Of(account.Account{ID: "tech", Organization: "o1", Name: "Anna Bianchi", Role: account.Technician, Language: "en"}, desk.ViaPortal, "")
+	f.lucia = desk.Of(account.Account{ID: "lucia", Organization: "o1", Name: "Lucia", Role: account.Requester, Language: "it"}, desk.ViaPortal, "")
 	return f
 }
 
