@@ -19,8 +19,8 @@ import (
 	"github.com/traybell/traybell/shared/grant"
 )
 
-// watchEvery is how often use of mouse and keyboard is looked at, for the sign and the record.
-const watchEvery = 500 * time.Millisecond
+// handsFor is how long after the last input the sign says that somebody controls.
+const handsFor = 3 * time.Second
 
 // session is what runs for one technician. Its fields are guarded by mu.
 type session struct {
@@ -46,6 +46,7 @@ type screen struct {
 	viewers int
 	saw     bool // the record knows
 	hands   bool
+	closed  chan struct{} // when no channel shows it any more
 }
 
 // run carries out what the service says until the control socket closes or it says end.
@@ -216,10 +217,11 @@ func (s *session) screen(control bool) (*desktop.Desktop, error) {
 	}
 	if s.sign != nil {
 		d.Guard(s.sign.Rect)
+		d.Quiet(s.sign.Clock)
 	}
 	d.Freeze(s.frozen)
 	d.Pause(s.paused)
-	sc := &screen{d: d, viewers: 1}
+	sc := &screen{d: d, viewers: 1, closed: make(chan struct{})}
 	s.desktops[control] = sc
 	s.work.Go(func() { s.watch(sc, control) })
 	return d, nil
@@ -235,17 +237,23 @@ func (s *session) leaveScreen(control bool) {
 	if sc.viewers--; sc.viewers == 0 {
 		delete(s.desktops, control)
 		sc.d.Close()
+		close(sc.closed)
 	}
 }
 
 // watch tells sign and service what a desktop is used for, while it is open.
 func (s *session) watch(sc *screen, control bool) {
-	t := time.NewTicker(watchEvery)
-	defer t.Stop()
-	shown := false
-	for range t.C {
+	over := time.NewTimer(time.Hour)
+	defer over.Stop()
+	shown, open := false, true
+	for open {
+		select {
+		case <-sc.d.Use():
+		case <-over.C:
+		case <-sc.closed:
+			open = false
+		}
 		s.mu.Lock()
-		open := s.desktops[control] == sc
 		sg := s.sign
 		s.mu.Unlock()
 		seen, hands := sc.d.Used()
@@ -257,12 +265,13 @@ func (s *session) watch(sc *screen, control bool) {
 			sc.hands = true
 			s.tell(spawn.Message{Type: spawn.Used, What: "controlled"})
 		}
-		if using := open && time.Since(hands) < 3*time.Second; control && using != shown && sg != nil {
+		using := open && time.Since(hands) < handsFor
+		if control && using != shown && sg != nil {
 			shown = using
 			sg.Controlling(using)
 		}
-		if !open {
-			return
+		if using {
+			over.Reset(time.Until(hands.Add(handsFor)) + time.Millisecond)
 		}
 	}
 }

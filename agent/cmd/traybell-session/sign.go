@@ -46,6 +46,7 @@ func (s *session) showSign() error {
 	s.sign, s.signed = sg, 1
 	for _, d := range s.desktops {
 		d.d.Guard(sg.Rect)
+		d.d.Quiet(sg.Clock)
 	}
 	s.work.Go(func() {
 		err, lost := <-sg.Err()

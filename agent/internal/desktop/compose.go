@@ -32,9 +32,14 @@ func (v *viewer) compose(now time.Time, w *wish) (dr draft, ready bool, err erro
 		dr.blank = true
 		return dr, true, nil
 	}
-	if err := d.refresh(); err != nil {
+	if err := d.refresh(now); err != nil {
 		return dr, false, err
 	}
+	defer func() {
+		if wait := d.kept.Add(quietFor).Sub(now); !d.kept.IsZero() && (dr.again == 0 || wait < dr.again) {
+			dr.again = max(wait, time.Millisecond)
+		}
+	}()
 	cur := d.frame
 	if v.resized || cur.W != v.ref.W || cur.H != v.ref.H {
 		if !w.enc[rfb.EncDesktopSize] && !w.enc[rfb.EncExtDesktopSize] {

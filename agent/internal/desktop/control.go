@@ -64,7 +64,7 @@ func (d *Desktop) key(v *viewer, k rfb.KeyEvent) error {
 		v.hands.keys = map[uint64]int{}
 	}
 	v.hands.keys[name] = code
-	d.controlled.Store(time.Now().UnixNano())
+	d.carried(time.Now())
 	return nil
 }
 
@@ -103,7 +103,7 @@ func (d *Desktop) pointer(v *viewer, p rfb.PointerEvent) error {
 			}
 		}
 	}
-	d.controlled.Store(time.Now().UnixNano())
+	d.carried(time.Now())
 	return nil
 }
 

@@ -52,6 +52,8 @@ type Desktop struct {
 	cursorGen int
 	at        image.Point // of the pointer
 	unwatch   func()      // ends watching the pointer, which is done while there are viewers
+	quiet     []func() image.Rectangle
+	kept      time.Time // since when a quiet change waits; zero: none does
 	failed    error
 
 	inMu   sync.Mutex // injection; taken after mu where both are
@@ -59,6 +61,7 @@ type Desktop struct {
 	guards []func() image.Rectangle
 
 	seen, controlled atomic.Int64 // Unix nanoseconds
+	used             chan struct{} // one slot
 	watch            sync.WaitGroup
 	down             chan struct{} // closed when the display can no longer be watched
 }
@@ -77,12 +80,12 @@ func Open(o Options) (*Desktop, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Desktop{o: o, log: o.Logger, disp: disp, down: make(chan struct{})}
+	d := &Desktop{o: o, log: o.Logger, disp: disp, down: make(chan struct{}), used: make(chan struct{}, 1)}
 	d.viewers.Store(&[]*viewer{})
 	d.pointed.Store(true)
-	g, err := disp.Grab(true)
+	g, err := disp.Grab(true, nil)
 	for errors.Is(err, errSizeChanged) {
-		g, err = disp.Grab(true)
+		g, err = disp.Grab(true, nil)
 	}
 	if err != nil {
 		disp.Close()
@@ -207,14 +210,21 @@ func (d *Desktop) stopWatching() {
 
 // refresh brings the frame up to date and notes in every viewer what may have
 // changed. The caller holds mu.
-func (d *Desktop) refresh() error {
+func (d *Desktop) refresh(now time.Time) error {
 	if d.failed != nil {
 		return d.failed
 	}
-	if d.changed.Swap(false) {
-		g, err := d.disp.Grab(false)
+	due := !d.kept.IsZero() && now.Sub(d.kept) >= quietFor
+	if d.changed.Swap(false) || due {
+		var quiet []image.Rectangle
+		if !due {
+			for _, q := range d.quiet {
+				quiet = append(quiet, q())
+			}
+		}
+		g, err := d.disp.Grab(false, quiet)
 		for tries := 0; errors.Is(err, errSizeChanged) && tries < 10; tries++ {
-			g, err = d.disp.Grab(true)
+			g, err = d.disp.Grab(true, nil)
 			g.resized = true
 		}
 		if err != nil {
@@ -222,6 +232,12 @@ func (d *Desktop) refresh() error {
 			return d.failed
 		}
 		d.frame = g.frame
+		switch {
+		case !g.kept:
+			d.kept = time.Time{}
+		case d.kept.IsZero():
+			d.kept = now
+		}
 		for _, v := range *d.viewers.Load() {
 			v.note(g)
 		}
@@ -290,6 +306,39 @@ func (d *Desktop) Guard(rect func() image.Rectangle) {
 	d.inMu.Lock()
 	defer d.inMu.Unlock()
 	d.guards = append(d.guards, rect)
+}
+
+// quietFor is how long a change inside a quiet rectangle may wait.
+const quietFor = 10 * time.Second
+
+// Quiet names a rectangle, such as the clock in the sign, whose changes may
+// wait: while nothing else changes they are sent every ten seconds, otherwise
+// with the next change. rect is asked whenever something changes and may be
+// called from any goroutine; it must not call the Desktop.
+func (d *Desktop) Quiet(rect func() image.Rectangle) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.quiet = append(d.quiet, rect)
+}
+
+// Use has a value when a viewer was first sent a picture, and when input was
+// carried out after a pause of at least InputPause; one receiver.
+func (d *Desktop) Use() <-chan struct{} { return d.used }
+
+func (d *Desktop) use() {
+	select {
+	case d.used <- struct{}{}:
+	default:
+	}
+}
+
+// InputPause is how long no input is carried out before Use tells it anew.
+const InputPause = time.Second
+
+func (d *Desktop) carried(now time.Time) {
+	if now.UnixNano()-d.controlled.Swap(now.UnixNano()) >= int64(InputPause) {
+		d.use()
+	}
 }
 
 // Used returns when a viewer was last sent a picture and when input was last

@@ -667,6 +667,71 @@ func TestIdleScreenSendsNothing(t *testing.T) {
 	}
 }
 
+// settle waits until the viewer gets no more bytes, and returns how many it has got.
+func settle(t *testing.T, v *rfbtest.Viewer) int64 {
+	t.Helper()
+	var m int64
+	x11test.Eventually(t, soon, "silence", func() bool {
+		_, _, n := v.Stats()
+		<-time.After(200 * time.Millisecond)
+		_, _, m = v.Stats()
+		return n == m
+	})
+	return m
+}
+
+func TestQuietChangesWaitButArrive(t *testing.T) {
+	display := x11test.Start(t, "640x480x24")
+	a := x11test.Connect(t, display)
+	w := a.Window(image.Rect(0, 0, 640, 480), 0x101418)
+	clock, text := image.Rect(300, 10, 340, 30), image.Rect(40, 400, 60, 420)
+	d := open(t, Options{Display: display})
+	d.Quiet(func() image.Rectangle { return clock })
+	one, _ := serve(t, d, rfbtest.RGBX, rfbtest.NoVNC)
+	two, _ := serve(t, d, rfbtest.RGBX, rfbtest.Without(rfbtest.NoVNC, rfb.EncContinuous))
+	viewers := []*rfbtest.Viewer{one, two}
+	was := map[*rfbtest.Viewer]int64{}
+	for _, v := range viewers {
+		exact(t, a, v)
+		was[v] = settle(t, v)
+	}
+
+	started := time.Now()
+	for i := range 4 { // a clock that goes on
+		a.Fill(w, clock, 0xffffff-uint32(i))
+		a.Sync()
+		<-time.After(300 * time.Millisecond)
+	}
+	for _, v := range viewers {
+		if _, _, n := v.Stats(); n != was[v] && time.Since(started) < quietFor {
+			t.Errorf("%d bytes were sent for the clock alone", n-was[v])
+		}
+	}
+	a.Fill(w, text, 0x3060c0) // the twin: what changes elsewhere goes at once, and takes the clock along
+	a.Sync()
+	for _, v := range viewers {
+		v.Until(quietFor/2, "a change elsewhere and the clock with it", func() bool {
+			return v.Pixel(50, 410) == 0x3060c0 && v.Pixel(320, 20) == 0xfffffc
+		})
+		exact(t, a, v)
+		was[v] = settle(t, v)
+	}
+
+	a.Fill(w, image.Rect(280, 10, 341, 30), 0x00ff00) // over the edge of the clock: not quiet
+	a.Sync()
+	for _, v := range viewers {
+		v.Until(quietFor/2, "a change that is larger than the clock", func() bool { return v.Pixel(320, 20) == 0x00ff00 })
+		was[v] = settle(t, v)
+	}
+
+	a.Fill(w, clock, 0x123456) // the last state comes though nothing else happens
+	a.Sync()
+	for _, v := range viewers {
+		v.Until(soon, "the clock's last state", func() bool { return v.Pixel(320, 20) == 0x123456 })
+		exact(t, a, v)
+	}
+}
+
 func TestCursorIsTold(t *testing.T) {
 	display := x11test.Start(t, "640x480x24")
 	a := x11test.Connect(t, display)

@@ -15,9 +15,10 @@ type display interface {
 	// about the picture until the next Grab. An error is final.
 	Wait() (event, error)
 
-	// Grab brings the frame up to date, reading what changed, or everything.
-	// errSizeChanged means: again.
-	Grab(all bool) (grabbed, error)
+	// Grab brings the frame up to date, reading what changed, or everything. What
+	// changed wholly inside quiet it only keeps for a later Grab, if nothing else
+	// changed. errSizeChanged means: again.
+	Grab(all bool, quiet []image.Rectangle) (grabbed, error)
 
 	// Windows updates a viewer's notes of where windows are and returns those
 	// that moved since. The number names the state of the notes; 0 is none.
@@ -65,6 +66,7 @@ type grabbed struct {
 	frame   *encode.Frame
 	dirty   []image.Rectangle
 	resized bool
+	kept    bool // something inside the quiet rectangles waits for a later Grab
 }
 
 var errSizeChanged = errors.New("the screen's size changed")

@@ -109,7 +109,9 @@ func (v *viewer) send(now time.Time, w *wish, dr draft) (int, error) {
 	if _, err := v.conn.Write(b); err != nil {
 		return 0, fmt.Errorf("send to viewer: %w", err)
 	}
-	v.d.seen.Store(now.UnixNano())
+	if v.d.seen.Swap(now.UnixNano()) == 0 {
+		v.d.use()
+	}
 	return size, nil
 }
 

@@ -300,7 +300,7 @@ type draft struct {
 	moves    []encode.Move
 	boxes    []image.Rectangle // of ref
 	lossless bool
-	again    time.Duration // when the pointer may be drawn at its new place
+	again    time.Duration // when the pointer may be drawn at its new place, or a quiet change has waited enough
 }
 
 // step sends what can be sent now. It returns after what time it wants to be
@@ -334,9 +334,7 @@ func (v *viewer) step(now time.Time) (time.Duration, error) {
 		if dr.again > 0 && (wait == 0 || dr.again < wait) {
 			wait = dr.again
 		}
-	} else if dr.again > 0 {
-		wait = dr.again
-	} else if !v.lossy.Empty() {
+	} else if wait = dr.again; !v.lossy.Empty() && (wait == 0 || stillFor < wait) {
 		wait = stillFor
 	}
 	n, err := v.send(now, &w, dr)
@@ -352,7 +350,7 @@ func (v *viewer) step(now time.Time) (time.Duration, error) {
 		v.busy = now
 		v.credit = min(v.credit+n/refineShare, refineCredit)
 	}
-	if n > 0 && wait == 0 && !v.lossy.Empty() {
+	if n > 0 && (wait == 0 || stillFor < wait) && !v.lossy.Empty() {
 		wait = stillFor
 	}
 	return wait, err

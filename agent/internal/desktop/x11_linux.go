@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -33,6 +34,7 @@ type xDisplay struct {
 	frame  *encode.Frame
 	seg    *segment // nil: pictures come through the socket
 	keys   *xInput
+	kept   image.Rectangle // holds what changed inside the quiet rectangles and was not yet read
 
 	mu      sync.Mutex // guards what Wait notes
 	size    image.Point
@@ -258,7 +260,7 @@ func (d *xDisplay) resize(size image.Point) {
 	d.frame = encode.NewFrame(size.X, size.Y)
 }
 
-func (d *xDisplay) Grab(all bool) (grabbed, error) {
+func (d *xDisplay) Grab(all bool, quiet []image.Rectangle) (grabbed, error) {
 	size := d.Size()
 	g := grabbed{}
 	if f := d.frame; f.W != size.X || f.H != size.Y {
@@ -272,6 +274,7 @@ func (d *xDisplay) Grab(all bool) (grabbed, error) {
 		damage.Subtract(d.x, d.damage, 0, 0)
 		bands = []band{{0, size.Y}}
 		g.dirty = []image.Rectangle{d.frame.Bounds()}
+		d.kept = image.Rectangle{}
 	} else {
 		r, err := xfixes.FetchRegion(d.x, d.region).Reply()
 		if err != nil {
@@ -284,10 +287,30 @@ func (d *xDisplay) Grab(all bool) (grabbed, error) {
 				g.dirty = append(g.dirty, b)
 			}
 		}
+		if len(quiet) > 0 && within(g.dirty, quiet) {
+			for _, r := range g.dirty {
+				d.kept = d.kept.Union(r)
+			}
+			return grabbed{frame: d.frame, resized: g.resized, kept: !d.kept.Empty()}, nil
+		}
+		if r := d.kept.Intersect(d.frame.Bounds()); !r.Empty() {
+			g.dirty, d.kept = append(g.dirty, r), image.Rectangle{}
+			slices.SortFunc(g.dirty, func(a, b image.Rectangle) int { return a.Min.Y - b.Min.Y })
+		}
 		bands = bandsOf(g.dirty)
 	}
 	g.frame = d.frame
 	return g, d.read(bands)
+}
+
+// within reports whether each of the rectangles lies in one of the others.
+func within(rects, others []image.Rectangle) bool {
+	for _, r := range rects {
+		if !slices.ContainsFunc(others, r.In) {
+			return false
+		}
+	}
+	return true
 }
 
 // A band is rows from top to end, over the screen's whole width: that is how the

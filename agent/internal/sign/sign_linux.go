@@ -36,6 +36,7 @@ type Sign struct {
 	depth   byte
 	artist  *artist
 	rect    atomic.Pointer[image.Rectangle]
+	clock   atomic.Pointer[image.Rectangle] // of the window
 	do      chan func()
 	events  chan xgb.Event
 	errs    chan error
@@ -169,6 +170,8 @@ func (s *Sign) show() {
 		xproto.FreePixmap(s.x, s.pixmap)
 	}
 	s.pixmap = pixmap
+	clock := s.picture.clock
+	s.clock.Store(&clock)
 	s.put(b)
 	xproto.ChangeWindowAttributes(s.x, s.win, xproto.CwBackPixmap, []uint32{uint32(pixmap)})
 	xproto.ClearArea(s.x, false, s.win, 0, 0, 0, 0)
@@ -469,6 +472,16 @@ func (s *Sign) Paused(on bool) {
 
 // Rect is where the sign is on the screen.
 func (s *Sign) Rect() image.Rectangle { return *s.rect.Load() }
+
+// Clock is where the sign shows the time going on, on the screen: the only part
+// that changes though nothing has happened. Empty when none is shown.
+func (s *Sign) Clock() image.Rectangle {
+	c := *s.clock.Load()
+	if c.Empty() {
+		return c
+	}
+	return c.Add(s.rect.Load().Min)
+}
 
 // Err receives one error when the sign could not be kept, and is closed when the
 // sign is gone, for whatever reason.

@@ -244,8 +244,15 @@ func TestClockGoesOn(t *testing.T) {
 		}
 		return in
 	}
-	first := look()
+	screen := func() []uint32 { pix, _ := a.Screen(); return pix }
+	first, before := look(), screen()
 	x11test.Eventually(t, 5*time.Second, "another time is shown", func() bool { return !slices.Equal(first, look()) })
+	now, c := screen(), s.Clock()
+	for i := range now {
+		if at := image.Pt(i%1280, i/1280); now[i] != before[i] && !at.In(c) {
+			t.Fatalf("the time goes on at %v, outside the clock %v", at, c)
+		}
+	}
 	// What was drawn piece by piece is what would be drawn at once.
 	checked := make(chan struct{})
 	s.tell(func() {

@@ -29,6 +29,9 @@ func (s *Sign) Paused(bool) {}
 // Rect is where the sign is.
 func (s *Sign) Rect() image.Rectangle { return image.Rectangle{} }
 
+// Clock is where the sign shows the time going on.
+func (s *Sign) Clock() image.Rectangle { return image.Rectangle{} }
+
 // Err receives why the sign could not be kept.
 func (s *Sign) Err() <-chan error { return nil }
 

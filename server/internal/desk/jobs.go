@@ -30,6 +30,7 @@ var ErrDrop = errors.New("the job has no purpose any more")
 type Worker struct {
 	Options
 	handlers map[string]func(ctx context.Context, payload []byte) error
+	next     time.Time // when the next job can be claimed, as the last look found; zero: none was owed
 }
 
 // NewWorker returns a worker without handlers.
@@ -48,14 +49,22 @@ func (w *Worker) Run(ctx context.Context) error {
 	tick := time.NewTicker(jobPoll)
 	defer tick.Stop()
 	var tidied time.Time
-	failing := false
+	var seen uint64
+	first, failing := true, false
 	for {
 		if now := w.Time(); now.Sub(tidied) >= tidyEvery {
 			if err := w.tidy(ctx, now); err == nil {
 				tidied = now
 			}
 		}
-		n, err := w.Once(ctx)
+		var n int
+		var err error
+		// Each second an idle server would ask its database for nothing.
+		var moved bool
+		if seen, moved = w.Store.Moved(seen); moved || first || failing || !w.next.IsZero() && !w.Time().Before(w.next) {
+			n, err = w.Once(ctx)
+		}
+		first = false
 		if err != nil && ctx.Err() == nil && !failing { // once, not every second
 			w.Logger.Error("jobs can't be claimed", "err", err)
 		}
@@ -92,12 +101,11 @@ func (w *Worker) Once(ctx context.Context) (int, error) {
 	}
 	slices.Sort(kinds)
 	now := w.Time()
-	var due bool
 	// Most looks find nothing: a look costs no write.
 	if err := w.Store.Read(ctx, func(tx store.Tx) (err error) {
-		due, err = tx.JobsDue(now)
+		w.next, err = tx.NextJob()
 		return err
-	}); err != nil || !due {
+	}); err != nil || w.next.IsZero() || w.next.After(now) {
 		return 0, err
 	}
 	var jobs []store.Job

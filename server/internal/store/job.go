@@ -94,12 +94,12 @@ func (t Tx) DropLease(name, holder string) error {
 	return err
 }
 
-const jobsDue = `select count(*) from (select 1 from jobs where done_at = 0 and run_at <= $1 and lease_until <= $1 limit 1) due`
+const nextJob = `select coalesce(min(case when run_at > lease_until then run_at else lease_until end), 0) from jobs where done_at = 0`
 
-// JobsDue reports whether a job of any kind waits to be claimed.
-func (t Tx) JobsDue(now time.Time) (bool, error) {
-	n, err := one(t, scanInt, jobsDue, micros(now))
-	return n > 0, err
+// NextJob is when the next job of any kind can be claimed; zero when none is owed.
+func (t Tx) NextJob() (time.Time, error) {
+	n, err := one(t, scanInt, nextJob)
+	return at(n), err
 }
 
 const leaseFree = `select count(*) from leases where name = $1 and holder <> $2 and until > $3`
