@@ -60,7 +60,7 @@ type Desktop struct {
 	deaf   bool       // frozen or paused
 	guards []func() image.Rectangle
 
-	seen, controlled atomic.Int64 // Unix nanoseconds
+	seen, controlled atomic.Int64  // Unix nanoseconds
 	used             chan struct{} // one slot
 	watch            sync.WaitGroup
 	down             chan struct{} // closed when the display can no longer be watched
