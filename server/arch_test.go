@@ -27,6 +27,7 @@ var imports = map[string][]string{
 	// use cases: none calls another noun's
 	"server/internal/desk":        {"server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/audit":  {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
+	"server/internal/desk/mail":   {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/people": {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/device": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/ticket": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/store", "server/internal/bus", "server/internal/blob", "shared/"},
@@ -39,14 +40,16 @@ var imports = map[string][]string{
 	"server/internal/relay": {"shared/"},
 	"server/internal/bus":   {},
 	// edges: use cases and rules, never the store
-	"server/internal/api":        {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
-	"server/internal/web":        {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
-	"server/internal/httpd":      {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "server/internal/api", "server/internal/web", "shared/"},
-	"server/internal/servertest": {"server/internal/", "shared/"},
-	"server/cmd":                 {"server/internal/", "shared/"},
-	"server/cmd/traybell":        {"shared/"},
-	"server/bench":               {"server/internal/", "shared/"},
-	"server/e2e":                 {"shared/"},
+	"server/internal/api":           {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
+	"server/internal/web":           {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
+	"server/internal/mail":          {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/ticket", "shared/"},
+	"server/internal/mail/mailtest": {},
+	"server/internal/httpd":         {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "server/internal/api", "server/internal/web", "shared/"},
+	"server/internal/servertest":    {"server/internal/", "shared/"},
+	"server/cmd":                    {"server/internal/", "shared/"},
+	"server/cmd/traybell":           {"shared/"},
+	"server/bench":                  {"server/internal/", "shared/"},
+	"server/e2e":                    {"shared/"},
 	// programs beside the package they belong to
 	"server/internal/web/pictures": {"server/internal/", "shared/"},
 }

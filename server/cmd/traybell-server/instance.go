@@ -16,9 +16,11 @@ import (
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
 	"github.com/traybell/traybell/server/internal/desk/audit"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
+	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/httpd"
+	"github.com/traybell/traybell/server/internal/mail"
 	"github.com/traybell/traybell/server/internal/store"
 	"github.com/traybell/traybell/shared/api"
 )
@@ -40,6 +42,7 @@ type instance struct {
 	devices *deskdevice.Devices
 	tickets *deskticket.Tickets
 	access  *deskaccess.Sessions
+	mails   *deskmail.Mails
 }
 
 // open takes the folder's lock and opens everything in it; a new folder is made. public is kept for
@@ -87,13 +90,15 @@ func open(ctx context.Context, dir, public, database string, log *slog.Logger) (
 		return in, err
 	}
 	in.bus = bus.New()
-	o := desk.Options{Store: in.store, Bus: in.bus, Logger: log}
+	o := desk.Options{Store: in.store, Bus: in.bus, Logger: log, Seal: seal}
 	in.options = o
 	in.people = people.New(people.Options{Options: o, Seal: seal})
 	in.devices = deskdevice.New(deskdevice.Options{Options: o, Identity: in.keys.Identity.Public().(ed25519.PublicKey), URL: in.url.String(),
 		CA: in.keys.CAHash(), Secret: in.keys.Derive("traybell-device-token-1")})
 	in.tickets = deskticket.New(deskticket.Options{Options: o, Blobs: blobs})
 	in.access = deskaccess.New(o)
+	in.mails = deskmail.New(o)
+	in.mails.Through(&mail.Transport{PublicURL: in.url.String(), Loop: fmt.Sprintf("%x", in.keys.Derive("traybell-mail-loop-1")[:12])})
 	in.audit = audit.New(audit.Options{Options: o, Identity: in.keys.Identity, File: filepath.Join(dir, "audit", "checkpoints.jsonl"), Node: api.NewID(o.Time())})
 	return in, in.people.EnsureProvider(ctx, "Traybell")
 }

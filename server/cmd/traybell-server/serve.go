@@ -61,6 +61,9 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	in.access.Reach(r)
 	worker := desk.NewWorker(in.options)
 	httpd.Handle(worker, in.tickets, in.access, r)
+	postman := desk.NewWorker(in.options) // its own: mail servers may be slow, notices to devices may not
+	postman.Batch = 1
+	in.mails.Handle(postman)
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -69,7 +72,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	var background sync.WaitGroup
-	for _, run := range []func(context.Context) error{worker.Run, in.audit.Run, in.access.Run} {
+	for _, run := range []func(context.Context) error{worker.Run, postman.Run, in.audit.Run, in.access.Run} {
 		background.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				log.Error("background work has ended", "err", err)

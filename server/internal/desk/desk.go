@@ -8,6 +8,7 @@ package desk
 
 import (
 	"context"
+	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,6 +116,7 @@ type Options struct {
 	Bus    *bus.Bus
 	Logger *slog.Logger
 	Now    func() time.Time // nil: the wall clock
+	Seal   cipher.AEAD      // for secrets that must be read again; its key is not in the database
 }
 
 // Time is the present, in microseconds as it is stored.
@@ -134,10 +136,11 @@ func (o Options) Read(ctx context.Context, f func(store.Tx) error) error {
 // the disk together; its hints are published afterwards.
 type Change struct {
 	store.Tx
-	Actor Actor
-	Now   time.Time
-	hints []bus.Hint
-	ids   int
+	Actor   Actor
+	Now     time.Time
+	options Options
+	hints   []bus.Hint
+	ids     int
 }
 
 // Change runs f in a transaction for a and publishes f's hints once it is on the disk. f may run more than
@@ -146,7 +149,7 @@ func (o Options) Change(ctx context.Context, a Actor, f func(*Change) error) err
 	var hints []bus.Hint
 	now := o.Time()
 	err := o.Store.Write(ctx, func(tx store.Tx) error {
-		c := &Change{Tx: tx, Actor: a, Now: now}
+		c := &Change{Tx: tx, Actor: a, Now: now, options: o}
 		if err := f(c); err != nil {
 			return err
 		}
@@ -242,6 +245,7 @@ func (c *Change) OrganizationFor(name string) (account.Organization, error) {
 const (
 	TopicTicket = "ticket"
 	TopicDevice = "device"
+	TopicMail   = "mail" // of the outbox
 )
 
 // Kinds of jobs that the use cases owe. Payloads are a TicketJob.

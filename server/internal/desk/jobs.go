@@ -29,13 +29,14 @@ var ErrDrop = errors.New("the job has no purpose any more")
 // Worker does what changes have owed. Several workers, on several nodes, share the work.
 type Worker struct {
 	Options
+	Batch    int // jobs claimed at once, from 1; whoever's jobs take long claims few, so that no lease runs out
 	handlers map[string]func(ctx context.Context, payload []byte) error
 	next     time.Time // when the next job can be claimed, as the last look found; zero: none was owed
 }
 
 // NewWorker returns a worker without handlers.
 func NewWorker(o Options) *Worker {
-	return &Worker{Options: o, handlers: map[string]func(context.Context, []byte) error{}}
+	return &Worker{Options: o, Batch: jobBatch, handlers: map[string]func(context.Context, []byte) error{}}
 }
 
 // Handle names the function that does jobs of a kind, before Run. It may be called again for a
@@ -69,7 +70,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			w.Logger.Error("jobs can't be claimed", "err", err)
 		}
 		failing = err != nil
-		if n == jobBatch && err == nil {
+		if n == w.Batch && err == nil {
 			continue
 		}
 		select {
@@ -87,6 +88,9 @@ func (w *Worker) tidy(ctx context.Context, now time.Time) error {
 			return err
 		}
 		if err := tx.EndOldLogins(now.Add(-account.LoginIdle), now.Add(-account.LoginLife)); err != nil {
+			return err
+		}
+		if err := tx.ForgetMails(now.Add(-keepFailed)); err != nil {
 			return err
 		}
 		return tx.ForgetFailedJobs(now.Add(-keepFailed))
@@ -110,7 +114,7 @@ func (w *Worker) Once(ctx context.Context) (int, error) {
 	}
 	var jobs []store.Job
 	if err := w.Store.Write(ctx, func(tx store.Tx) (err error) {
-		jobs, err = tx.ClaimJobs(kinds, now, now.Add(jobLease), jobBatch)
+		jobs, err = tx.ClaimJobs(kinds, now, now.Add(jobLease), w.Batch)
 		return err
 	}); err != nil {
 		return 0, err

@@ -34,9 +34,11 @@ import (
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
 	"github.com/traybell/traybell/server/internal/desk/audit"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
+	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/httpd"
+	"github.com/traybell/traybell/server/internal/mail"
 	"github.com/traybell/traybell/server/internal/relay"
 	"github.com/traybell/traybell/server/internal/store"
 	"github.com/traybell/traybell/server/internal/web"
@@ -73,6 +75,8 @@ type Server struct {
 	Audit   *audit.Log
 	Relay   *relay.Relay
 	Worker  *desk.Worker
+	Mails   *deskmail.Mails
+	Postman *desk.Worker // sends what the Mails owe
 }
 
 // Start runs a server that ends with the test.
@@ -103,7 +107,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	must(err)
 	seal, err := s.Keys.Seal()
 	must(err)
-	base := desk.Options{Store: s.Store, Bus: s.Bus, Logger: logger, Now: o.Now}
+	base := desk.Options{Store: s.Store, Bus: s.Bus, Logger: logger, Now: o.Now, Seal: seal}
 	s.People = people.New(people.Options{Options: base, Seal: seal})
 	s.Devices = deskdevice.New(deskdevice.Options{Options: base, Identity: s.Keys.Identity.Public().(ed25519.PublicKey), URL: s.URL, CA: s.Keys.CAHash(), Secret: s.Keys.Derive("traybell-device-token-1")})
 	s.Tickets = deskticket.New(deskticket.Options{Options: base, Blobs: blobs})
@@ -114,6 +118,11 @@ func StartWith(t testing.TB, o Options) *Server {
 	s.Access.Reach(s.Relay)
 	s.Worker = desk.NewWorker(base)
 	httpd.Handle(s.Worker, s.Tickets, s.Access, s.Relay)
+	s.Mails = deskmail.New(base)
+	s.Mails.Through(&mail.Transport{PublicURL: s.URL, Loop: "test"})
+	s.Postman = desk.NewWorker(base)
+	s.Postman.Batch = 1
+	s.Mails.Handle(s.Postman)
 	portal, err := web.New(web.Options{People: s.People, Devices: s.Devices, Tickets: s.Tickets, Access: s.Access, Relay: s.Relay, Bus: s.Bus, Logger: logger, PublicURL: s.URL, Now: o.Now})
 	must(err)
 	rest := api.New(api.Options{People: s.People, Devices: s.Devices, Tickets: s.Tickets, Access: s.Access, Audit: s.Audit, Relay: s.Relay, Logger: logger, URL: s.URL})
@@ -124,7 +133,7 @@ func StartWith(t testing.TB, o Options) *Server {
 
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for _, run := range []func(context.Context) error{s.Worker.Run, s.Audit.Run, s.Access.Run} {
+	for _, run := range []func(context.Context) error{s.Worker.Run, s.Postman.Run, s.Audit.Run, s.Access.Run} {
 		running.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				t.Error(err)

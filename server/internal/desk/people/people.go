@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"image/png"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ type People struct {
 
 // New returns the use cases.
 func New(o Options) *People {
+	if o.Options.Seal == nil {
+		o.Options.Seal = o.Seal
+	}
 	return &People{o: o, hashing: hashingSlots(), account: newLimiter(10, time.Minute), address: newLimiter(60, 10*time.Second)}
 }
 
@@ -675,9 +679,22 @@ func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i a
 		if err := c.InsertInvitation(i, hash(token)); err != nil {
 			return err
 		}
+		link := "/invitation#token=" + url.QueryEscape(token)
+		if err := c.OweMail(desk.Mail{Kind: desk.MailInvitation, To: email, Account: known.ID, Language: known.Language, Organization: o.ID, Link: link, Until: i.ExpiresAt,
+			Data: map[string]string{"Organization": o.Name, "Role": string(n.Role), "By": inviter(a), "Until": i.ExpiresAt.Format(time.RFC3339)}}); err != nil {
+			return err
+		}
 		return c.Record("account.invited", "invitation:"+i.ID, email, map[string]any{"role": n.Role, "organization": o.ID})
 	})
 	return i, token, err
+}
+
+// inviter is the name of whoever invites, if it is a person.
+func inviter(a desk.Actor) string {
+	if a.System {
+		return ""
+	}
+	return a.Name
 }
 
 // Invitation finds a live invitation by its link's token, for the page that it opens.
