@@ -72,12 +72,18 @@ func (r Role) Staff() bool { return r == Technician || r == Administrator }
 
 // Organization is a customer, or the one provider that runs this server.
 type Organization struct {
-	ID           OrganizationID
-	Name         string
-	Provider     bool   // the organization that runs the server; exactly one
-	SupportPhone string // shown in tray and form; may be empty
-	CreatedAt    time.Time
-	Version      int64
+	ID            OrganizationID
+	Name          string
+	Provider      bool   // the organization that runs the server; exactly one
+	SupportPhone  string // shown in tray and form; empty: the provider's
+	Plan          Plan   // as it is stored; Has says what members have
+	MembersSeeAll bool   // members see all tickets of the organization, not only their own
+	ProductName   string // shown to members instead of the provider's name; may be empty
+	TrayTitle     string // the tray's first line; empty: the name
+	Logo          string // SHA-256 of its picture; empty: none
+	TimeZone      string // IANA name, by which days are counted; empty: UTC
+	CreatedAt     time.Time
+	Version       int64
 }
 
 // Account is a person who can sign in.

@@ -44,8 +44,9 @@ type Actor struct {
 	Language     string         // en, it, de, ru
 	Via          string
 	Address      string
-	Login        string // id of the login, when signed in by a browser
-	Token        string // id of the API token, when that is how the actor came
+	Login        string       // id of the login, when signed in by a browser
+	Token        string       // id of the API token, when that is how the actor came
+	StandsFor    []account.ID // the responsible persons whose deputy the actor is today
 }
 
 // Device is the actor for what a device does by itself.
@@ -234,11 +235,20 @@ func (c *Change) OrganizationFor(name string) (account.Organization, error) {
 	if !c.Actor.Administrator() {
 		return o, ErrDenied
 	}
-	o = account.Organization{ID: account.OrganizationID(c.NewID()), Name: name, CreatedAt: c.Now, Version: 1}
+	o = account.Organization{ID: account.OrganizationID(c.NewID()), Name: name, Plan: account.FullPlan, CreatedAt: c.Now, Version: 1}
 	if err := c.InsertOrganization(o); err != nil {
 		return o, err
 	}
 	return o, c.Record("organization.made", "organization:"+string(o.ID), name, nil)
+}
+
+// Home is the organization whose member the actor is, with the plan that decides what they get. Staff and the
+// server itself have everything, whatever is home to them.
+func Home(tx store.Tx, a Actor) (account.Organization, error) {
+	if a.Staff() || a.Organization == "" {
+		return account.Organization{Provider: true, Plan: account.FullPlan}, nil
+	}
+	return tx.Organization(a.Organization)
 }
 
 // Topics of the bus. Data is the id of what has moved; a session has the topic "session." + id.

@@ -6,52 +6,6 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 )
 
-const organizationColumns = `id, name, provider, support_phone, created_at, version`
-
-func scanOrganization(r row) (o account.Organization, err error) {
-	var created int64
-	err = r.Scan(&o.ID, &o.Name, &o.Provider, &o.SupportPhone, &created, &o.Version)
-	o.CreatedAt = at(created)
-	return o, err
-}
-
-const insertOrganization = `insert into organizations (` + organizationColumns + `) values ($1, $2, $3, $4, $5, 1)`
-
-// InsertOrganization stores a new organization; ErrExists when the name is taken.
-func (t Tx) InsertOrganization(o account.Organization) error {
-	_, err := t.exec(insertOrganization, o.ID, o.Name, o.Provider, o.SupportPhone, micros(o.CreatedAt))
-	return err
-}
-
-const saveOrganization = `update organizations set name = $1, support_phone = $2, version = version + 1 where id = $3 and version = $4`
-
-// SaveOrganization stores a changed organization, or returns ErrStale.
-func (t Tx) SaveOrganization(o account.Organization) error {
-	return t.change(saveOrganization, o.Name, o.SupportPhone, o.ID, o.Version)
-}
-
-const organizations = `select ` + organizationColumns + ` from organizations`
-
-// Organization loads one organization.
-func (t Tx) Organization(id account.OrganizationID) (account.Organization, error) {
-	return one(t, scanOrganization, organizations+` where id = $1`, id)
-}
-
-// OrganizationByName loads the organization with exactly this name.
-func (t Tx) OrganizationByName(name string) (account.Organization, error) {
-	return one(t, scanOrganization, organizations+` where name = $1`, name)
-}
-
-// Provider loads the organization that runs this server.
-func (t Tx) Provider() (account.Organization, error) {
-	return one(t, scanOrganization, organizations+` where provider`)
-}
-
-// Organizations lists all, the provider first and then by name.
-func (t Tx) Organizations() ([]account.Organization, error) {
-	return all(t, scanOrganization, organizations+` order by provider desc, name`)
-}
-
 const accounts = `select a.id, a.organization_id, o.name, a.email, a.name, a.language, a.role, a.password, a.totp_secret, a.totp, a.totp_step, a.disabled, a.created_at, a.version
 	from accounts a join organizations o on o.id = a.organization_id`
 
@@ -97,7 +51,10 @@ const insertAccount = `insert into accounts (id, organization_id, email, name, l
 // InsertAccount stores a new account; ErrExists when the address has one.
 func (t Tx) InsertAccount(a account.Account) error {
 	_, err := t.exec(insertAccount, a.ID, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, micros(a.CreatedAt))
-	return err
+	if err != nil {
+		return err
+	}
+	return t.indexAccount(a)
 }
 
 const saveAccount = `update accounts set organization_id = $1, email = $2, name = $3, language = $4, role = $5, password = $6, totp_secret = $7, totp = $8, totp_step = $9, disabled = $10, version = version + 1
@@ -105,7 +62,10 @@ const saveAccount = `update accounts set organization_id = $1, email = $2, name 
 
 // SaveAccount stores a changed account, or returns ErrStale.
 func (t Tx) SaveAccount(a account.Account) error {
-	return t.change(saveAccount, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, a.ID, a.Version)
+	if err := t.change(saveAccount, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, a.ID, a.Version); err != nil {
+		return err
+	}
+	return t.indexAccount(a)
 }
 
 const (

@@ -153,3 +153,8 @@ func (e *postgresEngine) claim(t Tx, kinds []string, now, until int64, limit int
 	w.in("kind", kinds)
 	return all(t, scanJob, postgresClaim+" and "+strings.Join(w.conds, " and ")+postgresClaimEnd+w.next(limit)+` for update skip locked) returning `+jobColumns, w.args...)
 }
+
+// prefix chooses the rows whose column begins with a text, by the operators that compare bytes.
+func (e *postgresEngine) prefix(w *where, column, prefix string) {
+	w.and(column+" ~>=~ ? and "+column+" ~<~ ?", prefix, prefix+"\U0010FFFF")
+}

@@ -371,3 +371,8 @@ func (e *sqliteEngine) claim(t Tx, kinds []string, now, until int64, limit int) 
 }
 
 func scanInt(r row) (n int64, err error) { return n, r.Scan(&n) }
+
+// prefix chooses the rows whose column begins with a text; SQLite compares bytes anyway.
+func (e *sqliteEngine) prefix(w *where, column, prefix string) {
+	w.and(column+" >= ? and "+column+" < ?", prefix, prefix+"\U0010FFFF")
+}

@@ -57,6 +57,7 @@ type engine interface {
 	nextNumber(t Tx) (int64, error)
 	index(t Tx, number int64, public, internal string) error
 	match(w *where, words []string, internal bool)
+	prefix(w *where, column, prefix string)
 	claim(t Tx, kinds []string, now, until int64, limit int) ([]Job, error)
 }
 

@@ -39,7 +39,7 @@ func read(t testing.TB, s *store.Store, f func(store.Tx) error) {
 	}
 }
 
-var provider = account.Organization{ID: "o1", Name: "Rossi IT", Provider: true, SupportPhone: "051 123 4567", CreatedAt: now, Version: 1}
+var provider = account.Organization{ID: "o1", Name: "Rossi IT", Provider: true, SupportPhone: "051 123 4567", Plan: account.FullPlan, CreatedAt: now, Version: 1}
 
 func seed(t testing.TB, s *store.Store) {
 	write(t, s, func(tx store.Tx) error { return tx.InsertOrganization(provider) })
