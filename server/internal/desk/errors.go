@@ -26,7 +26,7 @@ var (
 // Error is an error with a sentence of its own that a person can be shown.
 type Error struct {
 	Kind  error  // one of the kinds above
-	Code  string // stable; its text is the catalogue's "desk." + Code, or "access." + Code
+	Code  string // stable; its text is the catalogue's "desk." + Code, "access." + Code or "people." + Code
 	Text  string // English
 	cause error
 }
@@ -52,7 +52,7 @@ func (e *Error) Cause() error {
 
 // In is the sentence in a language.
 func (e *Error) In(language string) string {
-	for _, area := range []string{"desk.", "access."} {
+	for _, area := range []string{"desk.", "access.", "people."} {
 		if s := catalogue.For(language).T(area + e.Code); s != area+e.Code {
 			return s
 		}

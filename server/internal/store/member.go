@@ -43,6 +43,7 @@ func accountWords(a account.Account) []string {
 
 // AccountFilter chooses accounts. Zero fields choose all.
 type AccountFilter struct {
+	Within       []account.OrganizationID // nil: of every organization; empty: of none
 	Organization account.OrganizationID
 	Role         account.Role
 	Query        string // beginnings of words of name and address
@@ -58,6 +59,9 @@ const frequent = 500
 // is followed through the index of words; frequent ones are met soon while the accounts are walked by name.
 func (t Tx) AccountPage(f AccountFilter) ([]account.Account, error) {
 	w := &where{}
+	if f.Within != nil {
+		w.in("a.organization_id", texts(f.Within))
+	}
 	if f.Organization != "" {
 		w.and("a.organization_id = ?", f.Organization)
 	}

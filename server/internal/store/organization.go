@@ -57,8 +57,9 @@ func (t Tx) Organizations() ([]account.Organization, error) {
 
 // OrganizationFilter chooses organizations. Zero fields choose all.
 type OrganizationFilter struct {
-	Query   string // part of the name or of a mail domain
-	After   string // sort key and id of the last one of the page before
+	Within  []account.OrganizationID // nil: all; empty: none
+	Query   string                   // part of the name or of a mail domain
+	After   string                   // sort key and id of the last one of the page before
 	AfterID account.OrganizationID
 	Limit   int // default 50
 }
@@ -69,6 +70,9 @@ func SortKey(name string) string { return fold(name) }
 // OrganizationPage lists organizations by name.
 func (t Tx) OrganizationPage(f OrganizationFilter) ([]account.Organization, error) {
 	w := &where{}
+	if f.Within != nil {
+		w.in("id", texts(f.Within))
+	}
 	if f.Query != "" {
 		like := "%" + likeEscape(fold(f.Query)) + "%"
 		w.and(`(sort_name like ? escape '\' or id in (select organization_id from organization_domains where domain like ? escape '\'))`, like, like)
@@ -82,6 +86,15 @@ func (t Tx) OrganizationPage(f OrganizationFilter) ([]account.Organization, erro
 	return all(t, scanOrganization, organizations+w.String()+" order by sort_name, id limit "+w.next(f.Limit), w.args...)
 }
 
+// texts are ids as arguments.
+func texts[T ~string](list []T) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return out
+}
+
 // count is how many of something an organization has.
 type count struct {
 	of account.OrganizationID
@@ -91,11 +104,7 @@ type count struct {
 func scanCount(r row) (c count, err error) { return c, r.Scan(&c.of, &c.n) }
 
 func (t Tx) counts(q string, w *where, column string, list []account.OrganizationID) (map[account.OrganizationID]int64, error) {
-	ids := make([]string, len(list))
-	for i, id := range list {
-		ids[i] = string(id)
-	}
-	w.in(column, ids)
+	w.in(column, texts(list))
 	rows, err := all(t, scanCount, q+w.String()+" group by "+column, w.args...)
 	m := map[account.OrganizationID]int64{}
 	for _, c := range rows {

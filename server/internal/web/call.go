@@ -97,6 +97,9 @@ func (c *call) page(place, title string, body any) page {
 	add("devices", "i-device-desktop", c.T("web.devices"), c.T("web.devices"), 0)
 	if c.actor.Staff() {
 		add("sessions", "i-screen-share", c.T("web.sessions"), c.T("web.sessions.short"), 0)
+		add("organizations", "i-building", c.T("people.organizations"), c.T("people.organizations"), 0)
+	} else if c.actor.MayIn(account.OrganizationsManage, c.actor.Organization) {
+		add("organization", "i-building", c.T("people.organization"), c.T("people.organization"), 0)
 	}
 	return p
 }
@@ -112,17 +115,23 @@ func (c *call) openTickets() int {
 
 // done is the notice after a form, by the word that its redirect carries.
 func (c *call) done(what string) *notice {
-	id := "web.done." + what
-	if strings.ContainsAny(what, " \r\n") || len(what) > 20 || !doneWords[what] {
+	prefix, ok := doneWords[what]
+	if !ok {
 		return nil
 	}
-	return &notice{Kind: "good", Icon: "i-circle-check", Text: c.T(id, "Number", c.r.PathValue("number"))}
+	return &notice{Kind: "good", Icon: "i-circle-check", Text: c.T(prefix+what, "Number", c.r.PathValue("number"))}
 }
 
-var doneWords = func() map[string]bool {
-	m := map[string]bool{}
-	for _, w := range strings.Fields("answered sent noted taken assigned created moved severity left withdrawn solved saved password login totp totp.off token key phone renamed removed signedout") {
-		m[w] = true
+// doneWords are the words that a redirect may carry, with what their sentence's id begins with.
+var doneWords = func() map[string]string {
+	m := map[string]string{}
+	for prefix, words := range map[string]string{
+		"web.done.":    "answered sent noted taken assigned created moved severity left withdrawn solved saved password login totp totp.off token key phone renamed removed signedout",
+		"people.done.": "organization deputy deputy.back",
+	} {
+		for _, w := range strings.Fields(words) {
+			m[w] = prefix
+		}
 	}
 	return m
 }()
@@ -166,13 +175,8 @@ func (b *brand) name(c *call) string {
 	if b.text != "" && c.now.Sub(b.at) < 10*time.Second {
 		return b.text
 	}
-	list, err := c.s.o.People.Organizations(c.ctx, desk.System())
-	if err == nil {
-		for _, o := range list {
-			if o.Provider {
-				b.text, b.at = o.Name, c.now
-			}
-		}
+	if o, err := c.s.o.People.Provider(c.ctx); err == nil {
+		b.text, b.at = o.Name, c.now
 	}
 	if b.text == "" {
 		return "Traybell"

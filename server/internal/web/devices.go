@@ -355,7 +355,7 @@ func (s *Server) enrol(c *call) error {
 	if !c.actor.Administrator() {
 		return desk.Fail(desk.ErrDenied)
 	}
-	return s.showEnrol(c, http.StatusOK, enrolView{})
+	return s.showEnrol(c, http.StatusOK, enrolView{Organization: clip(c.r.URL.Query().Get("organization"), 200)})
 }
 
 func (s *Server) showEnrol(c *call, status int, v enrolView) error {

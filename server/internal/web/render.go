@@ -78,6 +78,15 @@ type page struct {
 	Body       any
 }
 
+// onPhone is how many menu entries stand in a phone's bar, beside Create and More.
+const onPhone = 3
+
+// Bar are the menu entries that stand in a phone's bar.
+func (p page) Bar() []menuEntry { return p.Menu[:min(len(p.Menu), onPhone)] }
+
+// Rest are the menu entries that a phone shows under More.
+func (p page) Rest() []menuEntry { return p.Menu[min(len(p.Menu), onPhone):] }
+
 type menuEntry struct {
 	Href, Icon, Text, Short string
 	Count                   int

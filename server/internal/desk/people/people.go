@@ -378,6 +378,8 @@ func (p *People) step(a account.Account, code string, now time.Time) (int64, err
 // Login finds who a browser's token belongs to.
 func (p *People) Login(ctx context.Context, token, address string) (actor desk.Actor, a account.Account, err error) {
 	var l account.Login
+	var acting account.Account
+	var standsFor []account.ID
 	now := p.o.Time()
 	err = p.o.Read(ctx, func(tx store.Tx) error {
 		if l, err = tx.LoginByToken(hash(token)); err != nil {
@@ -392,7 +394,8 @@ func (p *People) Login(ctx context.Context, token, address string) (actor desk.A
 		if a.Disabled {
 			return store.ErrNotFound
 		}
-		return nil
+		acting, standsFor, err = standIn(tx, a, now)
+		return err
 	})
 	if err != nil {
 		if errors.Is(err, desk.ErrNotFound) {
@@ -405,8 +408,8 @@ func (p *People) Login(ctx context.Context, token, address string) (actor desk.A
 			p.o.Logger.Warn("use of a login could not be noted", "err", err)
 		}
 	}
-	actor = desk.Of(a, desk.ViaPortal, address)
-	actor.Login = l.ID
+	actor = desk.Of(acting, desk.ViaPortal, address)
+	actor.Login, actor.StandsFor = l.ID, standsFor
 	return actor, a, nil
 }
 
@@ -905,8 +908,10 @@ func (p *People) ActorByToken(ctx context.Context, secret, address string) (acto
 		if !k.Live(now) || a.Disabled {
 			return store.ErrNotFound
 		}
+		a, standsFor, err := standIn(tx, a, now)
 		actor = desk.Of(a, desk.ViaAPI, address)
-		return nil
+		actor.StandsFor = standsFor
+		return err
 	})
 	if errors.Is(err, desk.ErrNotFound) {
 		return desk.Actor{}, desk.Refuse(desk.ErrDenied, "token_unknown")
