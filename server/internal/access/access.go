@@ -197,8 +197,8 @@ type Session struct {
 }
 
 // Ask makes a session that begins with a question. No scope means view and control.
-func Ask(id SessionID, role account.Role, by account.ID, name string, d device.Device, t ticket.Ticket, scopes []grant.Scope, now time.Time) (Session, error) {
-	if !role.Staff() {
+func Ask(id SessionID, rights account.Rights, by account.ID, name string, d device.Device, t ticket.Ticket, scopes []grant.Scope, now time.Time) (Session, error) {
+	if !rights.Has(account.SessionsStart) {
 		return Session{}, ErrMayNot
 	}
 	if len(scopes) == 0 {
@@ -225,9 +225,10 @@ func Ask(id SessionID, role account.Role, by account.ID, name string, d device.D
 	}, nil
 }
 
-// MayEnd reports whether an account may end the session: its technician, or an administrator.
-func (s Session) MayEnd(by account.ID, role account.Role) error {
-	if s.Account == by && role.Staff() || role == account.Administrator {
+// MayEnd reports whether an account with these rights may end the session: its technician, or who may
+// close those of others.
+func (s Session) MayEnd(by account.ID, rights account.Rights) error {
+	if s.Account == by && rights.Has(account.SessionsStart) || rights.Has(account.AssistanceDelete) {
 		return nil
 	}
 	return ErrNotYours

@@ -84,7 +84,7 @@ func TestEachStateIsOfOneSort(t *testing.T) {
 
 func session(t *testing.T) Session {
 	t.Helper()
-	s, err := Ask("s1", account.Technician, "anna", "Anna Bianchi", device.Device{ID: "d1", Name: "PC-114"}, ticket.Ticket{ID: "t1", Number: 1042, Title: "Printer"}, nil, now)
+	s, err := Ask("s1", account.Technician.Rights(), "anna", "Anna Bianchi", device.Device{ID: "d1", Name: "PC-114"}, ticket.Ticket{ID: "t1", Number: 1042, Title: "Printer"}, nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func copied(change func(*grant.Grant)) Grant {
 
 func TestWhoMayAsk(t *testing.T) {
 	for _, r := range account.Roles {
-		_, err := Ask("s", r, "a", "A", device.Device{}, ticket.Ticket{}, nil, now)
+		_, err := Ask("s", r.Rights(), "a", "A", device.Device{}, ticket.Ticket{}, nil, now)
 		if got, want := err == nil, r == account.Technician || r == account.Administrator; got != want {
 			t.Errorf("%s asks: %v", r, err)
 		}
@@ -129,7 +129,7 @@ func TestAskedScopesAreKnownAndOrdered(t *testing.T) {
 		{"unknown", []grant.Scope{grant.View, "webcam"}, nil, ErrScopes},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, err := Ask("s", account.Technician, "a", "A", device.Device{}, ticket.Ticket{}, c.asked, now)
+			s, err := Ask("s", account.Technician.Rights(), "a", "A", device.Device{}, ticket.Ticket{}, c.asked, now)
 			if !errors.Is(err, c.err) || !slices.Equal(s.Scopes, c.want) {
 				t.Errorf("got %v, %v; want %v, %v", s.Scopes, err, c.want, c.err)
 			}
@@ -218,7 +218,7 @@ func TestWhoMayEnd(t *testing.T) {
 		role account.Role
 		ok   bool
 	}{{"anna", account.Technician, true}, {"bert", account.Technician, false}, {"bert", account.Administrator, true}, {"anna", account.Requester, false}} {
-		if got := s.MayEnd(c.by, c.role) == nil; got != c.ok {
+		if got := s.MayEnd(c.by, c.role.Rights()) == nil; got != c.ok {
 			t.Errorf("%s as %s: %v", c.by, c.role, got)
 		}
 	}
@@ -288,7 +288,7 @@ func TestPermitsChoosesTheGrantOrSaysWhyNot(t *testing.T) {
 		{"unknown kind", open, "anna", account.Technician, "webcam", false, "", []Grant{copied(nil)}, "", grant.Scopeless},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			g, err := c.session.Permits(c.by, c.role, c.kind, c.control, c.target, c.grants, now)
+			g, err := c.session.Permits(c.by, c.role.Rights(), c.kind, c.control, c.target, c.grants, now)
 			if !errors.Is(err, c.err) || g.ID != c.want {
 				t.Errorf("got %q, %v; want %q, %v", g.ID, err, c.want, c.err)
 			}
@@ -297,7 +297,7 @@ func TestPermitsChoosesTheGrantOrSaysWhyNot(t *testing.T) {
 	for _, over := range []State{Ended, Refused, Withdrawn} {
 		s := open
 		s.State = over
-		if _, err := s.Permits("anna", account.Technician, grant.KindDesktop, false, "", []Grant{copied(nil)}, now); !errors.Is(err, ErrOver) {
+		if _, err := s.Permits("anna", account.Technician.Rights(), grant.KindDesktop, false, "", []Grant{copied(nil)}, now); !errors.Is(err, ErrOver) {
 			t.Errorf("%s: %v", over, err)
 		}
 	}

@@ -92,9 +92,9 @@ var refusals = []grant.Refusal{grant.Scopeless, grant.OtherTarget, grant.Expired
 
 // Permits decides whether an account may open a channel of session s now, and by which grant. It is
 // asked at every channel. The error is ErrNotYours, ErrNotOpen, ErrOver or a grant.Refusal.
-func (s Session) Permits(by account.ID, role account.Role, kind grant.Kind, control bool, target string, grants []Grant, now time.Time) (Grant, error) {
+func (s Session) Permits(by account.ID, rights account.Rights, kind grant.Kind, control bool, target string, grants []Grant, now time.Time) (Grant, error) {
 	switch {
-	case !role.Staff() || s.Account != by:
+	case !rights.Has(account.SessionsStart) || s.Account != by:
 		return Grant{}, ErrNotYours
 	case s.State.Over():
 		return Grant{}, ErrOver

@@ -187,14 +187,17 @@ func CheckName(s string) (string, error) {
 	return s, nil
 }
 
-// MayInvite reports whether an account of role r in organization mine may invite somebody with the given role
-// into organization theirs. A responsible person names the employees of their own organization.
-func MayInvite(r Role, mine OrganizationID, role Role, theirs OrganizationID) bool {
-	switch r {
-	case Administrator:
+// MayInvite reports whether somebody with these rights and this reach may invite somebody with the given role
+// into an organization. Nobody can give a right that they lack; where only some organizations are reached,
+// nobody of staff is made, because staff reaches further.
+func MayInvite(rights Rights, reach Reach, role Role, into OrganizationID) bool {
+	switch {
+	case !rights.Has(PeopleManage) || !reach.Has(into) || !rights.Covers(role.Rights()):
+		return false
+	case role == Requester:
 		return true
-	case Responsible:
-		return mine == theirs && role == Requester
+	case role == Responsible:
+		return rights.Has(TicketsWork) // a customer's responsible person does not name others
 	}
-	return false
+	return reach.All
 }

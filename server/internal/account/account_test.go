@@ -2,6 +2,7 @@ package account
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,13 +96,27 @@ func TestInvitationChecks(t *testing.T) {
 }
 
 func TestMayInvite(t *testing.T) {
-	for _, r := range Roles {
+	mine := Reach{Organizations: []OrganizationID{"mine"}}
+	for _, c := range []struct {
+		name   string
+		rights Rights
+		reach  Reach
+		may    []Role // into "mine"
+		other  []Role // into another organization
+	}{
+		{"administrator", Administrator.Rights(), Reach{All: true}, Roles, Roles},
+		{"responsible", Responsible.Rights(), mine, []Role{Requester}, nil},
+		{"technician", Technician.Rights(), Reach{All: true}, nil, nil},
+		{"technician who invites", Technician.Rights() | RightsOf(PeopleManage), Reach{All: true}, []Role{Requester, Technician}, []Role{Requester, Technician}},
+		{"the same, for one organization", Technician.Rights() | Responsible.Rights(), mine, []Role{Requester, Responsible}, nil},
+		{"nobody", 0, Reach{All: true}, nil, nil},
+	} {
 		for _, as := range Roles {
-			for _, theirs := range []OrganizationID{"mine", "other"} {
-				want := r == Administrator || r == Responsible && theirs == "mine" && as == Requester
-				if got := MayInvite(r, "mine", as, theirs); got != want {
-					t.Errorf("%s invites %s into %s: %v, want %v", r, as, theirs, got, want)
-				}
+			if got, want := MayInvite(c.rights, c.reach, as, "mine"), slices.Contains(c.may, as); got != want {
+				t.Errorf("%s invites %s: %v, want %v", c.name, as, got, want)
+			}
+			if got, want := MayInvite(c.rights, c.reach, as, "other"), slices.Contains(c.other, as); got != want {
+				t.Errorf("%s invites %s elsewhere: %v, want %v", c.name, as, got, want)
 			}
 		}
 	}

@@ -84,6 +84,21 @@ func (a Actor) MayIn(r account.Right, o account.OrganizationID) bool {
 	return a.May(r) && (a.System || a.Reach.Has(o))
 }
 
+// Everywhere reports whether the actor has a right in every organization.
+func (a Actor) Everywhere(r account.Right) bool { return a.May(r) && (a.System || a.Reach.All) }
+
+// Need is nil if the actor has a right in an organization. Otherwise it is ErrDenied for somebody who lacks the
+// right, and ErrNotFound where only the organization is beyond their reach.
+func (a Actor) Need(r account.Right, o account.OrganizationID) error {
+	switch {
+	case !a.May(r):
+		return ErrDenied
+	case !a.MayIn(r, o):
+		return ErrNotFound
+	}
+	return nil
+}
+
 // RightsIn are the actor's rights in an organization, for the rules.
 func (a Actor) RightsIn(o account.OrganizationID) account.Rights {
 	switch {
@@ -216,7 +231,8 @@ func (c *Change) Hint(topic, data string) {
 }
 
 // OrganizationFor finds the organization that the actor means by a name: their own (on the command line the
-// provider) when it is empty. An administrator's new name makes a new organization.
+// provider) when it is empty. Organizations beyond the actor's reach are not found. A new name makes a new
+// organization, if the actor may.
 func (c *Change) OrganizationFor(name string) (account.Organization, error) {
 	if strings.TrimSpace(name) == "" {
 		if c.Actor.Organization != "" {
@@ -229,11 +245,14 @@ func (c *Change) OrganizationFor(name string) (account.Organization, error) {
 		return account.Organization{}, err
 	}
 	o, err := c.OrganizationByName(name)
+	if err == nil && !c.Actor.System && o.ID != c.Actor.Organization && !c.Actor.Reach.Has(o.ID) {
+		return account.Organization{}, ErrNotFound
+	}
 	if !errors.Is(err, store.ErrNotFound) {
 		return o, err
 	}
-	if !c.Actor.Administrator() {
-		return o, ErrDenied
+	if !c.Actor.Everywhere(account.OrganizationsManage) {
+		return o, ErrNotFound // whether or not somebody else's is called so
 	}
 	o = account.Organization{ID: account.OrganizationID(c.NewID()), Name: name, Plan: account.FullPlan, CreatedAt: c.Now, Version: 1}
 	if err := c.InsertOrganization(o); err != nil {

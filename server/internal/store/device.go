@@ -92,8 +92,9 @@ func (t Tx) Device(id device.ID) (device.Device, error) {
 // DeviceFilter chooses devices that are not removed. Zero fields choose all.
 type DeviceFilter struct {
 	Organization account.OrganizationID
-	Account      account.ID // from which this account has filed a ticket
-	Query        string     // a part of the name, host name or a signed-in user's name
+	Within       []account.OrganizationID // nil: every one
+	Account      account.ID               // from which this account has filed a ticket
+	Query        string                   // a part of the name, host name or a signed-in user's name
 	Online       bool
 	After        string // name and id of the last device of the page before, as Cursor returns them
 	AfterID      device.ID
@@ -107,6 +108,7 @@ func (t Tx) Devices(f DeviceFilter) ([]device.Device, error) {
 	if f.Organization != "" {
 		w.and("d.organization_id = ?", f.Organization)
 	}
+	w.within("d.organization_id", f.Within)
 	if f.Account != "" {
 		w.and("d.id in (select device_id from tickets where requester_account = ?)", f.Account)
 	}

@@ -50,9 +50,11 @@ func (t Tx) Provider() (account.Organization, error) {
 	return one(t, scanOrganization, organizations+` where provider`)
 }
 
-// Organizations lists all, the provider first and then by name.
-func (t Tx) Organizations() ([]account.Organization, error) {
-	return all(t, scanOrganization, organizations+` order by provider desc, name`)
+// Organizations lists some, or all when within is nil, the provider first and then by name.
+func (t Tx) Organizations(within []account.OrganizationID) ([]account.Organization, error) {
+	w := &where{}
+	w.within("id", within)
+	return all(t, scanOrganization, organizations+w.String()+` order by provider desc, name`, w.args...)
 }
 
 // OrganizationFilter chooses organizations. Zero fields choose all.

@@ -26,12 +26,10 @@ func (t Tx) AccountByEmail(email string) (account.Account, error) {
 	return one(t, scanAccount, accounts+` where a.email = $1`, email)
 }
 
-// Accounts lists the accounts of an organization, or all when it is empty, by name.
-func (t Tx) Accounts(o account.OrganizationID) ([]account.Account, error) {
+// Accounts lists the accounts of some organizations, or of all when they are nil, by name.
+func (t Tx) Accounts(within []account.OrganizationID) ([]account.Account, error) {
 	w := &where{}
-	if o != "" {
-		w.and("a.organization_id = ?", o)
-	}
+	w.within("a.organization_id", within)
 	return all(t, scanAccount, accounts+w.String()+` order by a.name, a.id`, w.args...)
 }
 
@@ -177,13 +175,11 @@ func (t Tx) InvitationByToken(tokenHash string) (account.Invitation, error) {
 	return one(t, scanInvitation, invitations+` where i.token_hash = $1`, tokenHash)
 }
 
-// Invitations lists those of an organization that nobody has accepted, or of all when it is empty.
-func (t Tx) Invitations(o account.OrganizationID) ([]account.Invitation, error) {
+// Invitations lists those of some organizations, or of all when they are nil, that nobody has accepted.
+func (t Tx) Invitations(within []account.OrganizationID) ([]account.Invitation, error) {
 	w := &where{}
 	w.and("i.used_at = 0")
-	if o != "" {
-		w.and("i.organization_id = ?", o)
-	}
+	w.within("i.organization_id", within)
 	return all(t, scanInvitation, invitations+w.String()+` order by i.created_at desc, i.id`, w.args...)
 }
 

@@ -63,9 +63,10 @@ type SessionFilter struct {
 	Ticket       ticket.ID
 	Account      account.ID
 	Organization account.OrganizationID
-	Live         bool             // not over
-	Before       access.SessionID // the last session of the page before
-	Limit        int              // default 100
+	Within       []account.OrganizationID // nil: every one
+	Live         bool                     // not over
+	Before       access.SessionID         // the last session of the page before
+	Limit        int                      // default 100
 }
 
 // Sessions lists sessions, the newest first.
@@ -83,6 +84,7 @@ func (t Tx) Sessions(f SessionFilter) ([]access.Session, error) {
 	if f.Organization != "" {
 		w.and("s.organization_id = ?", f.Organization)
 	}
+	w.within("s.organization_id", f.Within)
 	if f.Live {
 		w.and("s.ended_at = 0")
 	}

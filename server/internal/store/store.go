@@ -26,6 +26,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/traybell/traybell/server/internal/account"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -280,6 +282,18 @@ func (w *where) in(column string, values []string) {
 		args[i] = v
 	}
 	w.and(column+" in (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
+}
+
+// within demands that a column names one of these organizations; nil demands nothing.
+func (w *where) within(column string, list []account.OrganizationID) {
+	if list == nil {
+		return
+	}
+	values := make([]string, len(list))
+	for i, o := range list {
+		values[i] = string(o)
+	}
+	w.in(column, values)
 }
 
 // next adds an argument and returns its placeholder, for limits that follow the condition.

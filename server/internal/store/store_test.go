@@ -70,7 +70,7 @@ func TestPeople(t *testing.T) {
 			if n, err := tx.CountAccounts(account.Administrator); n != 1 || err != nil {
 				t.Errorf("%d administrators, %v", n, err)
 			}
-			if l, err := tx.Accounts("o1"); len(l) != 1 || err != nil {
+			if l, err := tx.Accounts([]account.OrganizationID{"o1"}); len(l) != 1 || err != nil {
 				t.Errorf("%d accounts, %v", len(l), err)
 			}
 			if l, err := tx.Staff(); len(l) != 1 || err != nil {
@@ -82,7 +82,7 @@ func TestPeople(t *testing.T) {
 			if o, err := tx.OrganizationByName("Rossi IT"); o != provider || err != nil {
 				t.Errorf("got %+v, %v", o, err)
 			}
-			if l, err := tx.Organizations(); len(l) != 1 || err != nil {
+			if l, err := tx.Organizations(nil); len(l) != 1 || err != nil {
 				t.Errorf("got %+v, %v", l, err)
 			}
 			return nil
@@ -137,7 +137,7 @@ func TestPeople(t *testing.T) {
 			if got, err := tx.InvitationByToken("ih"); got != i || err != nil {
 				t.Errorf("got %+v, %v", got, err)
 			}
-			if got, err := tx.Invitations("o1"); len(got) != 1 || err != nil {
+			if got, err := tx.Invitations([]account.OrganizationID{"o1"}); len(got) != 1 || err != nil {
 				t.Errorf("got %+v, %v", got, err)
 			}
 			return tx.UseInvitation("i1", now)

@@ -89,6 +89,7 @@ var sorts = map[ticket.Sort]string{
 type TicketFilter struct {
 	Organization account.OrganizationID // only of this organization
 	Requester    account.ID             // only of this account
+	Sight        *Sight                 // only what somebody may see; nil: all
 	Device       device.ID
 	OSUserID     string // with Device: filed by this user of it
 	Assignee     account.ID
@@ -103,8 +104,48 @@ type TicketFilter struct {
 	Limit        int // default 50
 }
 
+// Sight is what one account may see of the tickets: its own, and beside them those of some organizations
+// and queues, if any.
+type Sight struct {
+	Account  account.ID               // its own; empty: none of its own
+	Assigned bool                     // in Within: those that were given to it
+	All      bool                     // in Within: all
+	Within   []account.OrganizationID // nil: every organization
+}
+
+func (s Sight) and(w *where) {
+	if s.All && s.Within == nil {
+		return
+	}
+	var or []string
+	var args []any
+	if s.Account != "" {
+		or, args = append(or, "t.requester_account = ? and t.requester_account <> ''"), append(args, s.Account)
+	}
+	if (s.All || s.Assigned) && (s.Within == nil || len(s.Within) > 0) {
+		var and []string
+		if s.Within != nil {
+			and = append(and, "t.organization_id in (?"+strings.Repeat(", ?", len(s.Within)-1)+")")
+			for _, o := range s.Within {
+				args = append(args, o)
+			}
+		}
+		if !s.All {
+			and, args = append(and, "t.assignee = ?"), append(args, s.Account)
+		}
+		or = append(or, strings.Join(and, " and "))
+	}
+	if len(or) == 0 {
+		or = append(or, "1 = 0")
+	}
+	w.and("("+strings.Join(or, " or ")+")", args...)
+}
+
 func (t Tx) ticketWhere(f TicketFilter) *where {
 	w := &where{}
+	if f.Sight != nil {
+		f.Sight.and(w)
+	}
 	if f.Organization != "" {
 		w.and("t.organization_id = ?", f.Organization)
 	}

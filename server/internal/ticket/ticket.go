@@ -259,10 +259,10 @@ var moves = map[Status][]Status{
 	Closed:   {Open},
 }
 
-// Moves lists the statuses into which a person of role r may put the ticket now. mine says
+// Moves lists the statuses into which a person with these rights may put the ticket now. mine says
 // that the person is its requester or speaks for its organization.
-func (t Ticket) Moves(r account.Role, mine bool, now time.Time) []Status {
-	if r.Staff() {
+func (t Ticket) Moves(r account.Rights, mine bool, now time.Time) []Status {
+	if r.Has(account.TicketsWork) {
 		return moves[t.Status]
 	}
 	if !mine {
@@ -286,7 +286,7 @@ func (t Ticket) Reopenable(now time.Time) bool {
 }
 
 // ChangeStatus puts t into another status. Paused needs a reason. Putting it where it is changes nothing.
-func (t Ticket) ChangeStatus(to Status, reason string, r account.Role, mine bool, now time.Time) (Ticket, error) {
+func (t Ticket) ChangeStatus(to Status, reason string, r account.Rights, mine bool, now time.Time) (Ticket, error) {
 	if !slices.Contains(Statuses, to) {
 		return t, ErrStatus
 	}
@@ -294,7 +294,7 @@ func (t Ticket) ChangeStatus(to Status, reason string, r account.Role, mine bool
 		return t, nil
 	}
 	if !slices.Contains(t.Moves(r, mine, now), to) {
-		if !r.Staff() {
+		if !r.Has(account.TicketsWork) {
 			return t, ErrNotYours
 		}
 		return t, ErrMove

@@ -31,7 +31,7 @@ func TestEveryMove(t *testing.T) {
 		for _, to := range Statuses {
 			for _, role := range account.Roles {
 				for _, mine := range []bool{false, true} {
-					k, err := at(from).ChangeStatus(to, "because", role, mine, now)
+					k, err := at(from).ChangeStatus(to, "because", role.Rights(), mine, now)
 					var want bool
 					switch {
 					case from == to:
@@ -61,14 +61,14 @@ func TestEveryMove(t *testing.T) {
 }
 
 func TestPausedNeedsAReasonAndForgetsIt(t *testing.T) {
-	if _, err := at(Open).ChangeStatus(Paused, " ", account.Technician, false, now); !errors.Is(err, ErrReason) {
+	if _, err := at(Open).ChangeStatus(Paused, " ", account.Technician.Rights(), false, now); !errors.Is(err, ErrReason) {
 		t.Errorf("got %v", err)
 	}
-	k, err := at(Open).ChangeStatus(Paused, "spare part", account.Technician, false, now)
+	k, err := at(Open).ChangeStatus(Paused, "spare part", account.Technician.Rights(), false, now)
 	if err != nil || k.Reason != "spare part" {
 		t.Fatal(k.Reason, err)
 	}
-	if k, err = k.ChangeStatus(Open, "", account.Technician, false, now); err != nil || k.Reason != "" {
+	if k, err = k.ChangeStatus(Open, "", account.Technician.Rights(), false, now); err != nil || k.Reason != "" {
 		t.Errorf("%q %v", k.Reason, err)
 	}
 }
@@ -101,7 +101,7 @@ func TestAnswerMoves(t *testing.T) {
 	if _, err := late.Answer(false, late.ResolvedAt.Add(ReopenWithin)); !errors.Is(err, ErrClosed) {
 		t.Errorf("an answer after 14 days reopened: %v", err)
 	}
-	if slices.Contains(late.Moves(account.Requester, true, late.ResolvedAt.Add(ReopenWithin)), Open) {
+	if slices.Contains(late.Moves(account.Requester.Rights(), true, late.ResolvedAt.Add(ReopenWithin)), Open) {
 		t.Error("the requester may reopen after 14 days")
 	}
 }

@@ -95,7 +95,7 @@ func (c *call) page(place, title string, body any) page {
 	}
 	add("tickets", "i-ticket", c.T("web.tickets"), c.T("web.tickets"), c.openTickets())
 	add("devices", "i-device-desktop", c.T("web.devices"), c.T("web.devices"), 0)
-	if c.actor.Staff() {
+	if c.actor.May(account.SessionsStart) {
 		add("sessions", "i-screen-share", c.T("web.sessions"), c.T("web.sessions.short"), 0)
 		add("organizations", "i-building", c.T("people.organizations"), c.T("people.organizations"), 0)
 	} else if c.actor.MayIn(account.OrganizationsManage, c.actor.Organization) {
@@ -242,9 +242,9 @@ func (s *stash[V]) drop(key string) {
 	delete(s.entries, key)
 }
 
-// organizations lists the names that an administrator may choose among; nil for everybody else.
+// organizations lists the names that somebody who brings in devices may choose among; nil for everybody else.
 func (s *Server) organizations(ctx context.Context, a desk.Actor) ([]string, error) {
-	if !a.Administrator() {
+	if !a.May(account.EnrolmentManage) {
 		return nil, nil
 	}
 	list, err := s.o.People.Organizations(ctx, a)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/traybell/traybell/server/internal/access"
+	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
@@ -40,7 +41,7 @@ func (s *Server) devices(c *call) error {
 	if err != nil {
 		return err
 	}
-	v := devicesView{Self: "/devices", Results: c.T("word.results", "Count", len(list)), Query: query, Enrol: c.actor.Administrator()}
+	v := devicesView{Self: "/devices", Results: c.T("word.results", "Count", len(list)), Query: query, Enrol: c.actor.May(account.EnrolmentManage)}
 	if query != "" {
 		v.Self += "?q=" + escape(query)
 	}
@@ -51,7 +52,7 @@ func (s *Server) devices(c *call) error {
 	case len(list) > 0:
 	case query != "":
 		v.Empty, v.ClearHref = c.T("web.devices.nomatch"), "/devices"
-	case c.actor.Staff():
+	case c.actor.May(account.TicketsWork):
 		v.Empty = c.T("web.devices.none")
 	default:
 		v.Empty = c.T("web.devices.none.requester")
@@ -174,7 +175,7 @@ func (s *Server) device(c *call) error {
 	if err != nil {
 		return err
 	}
-	v := deviceView{deviceRow: c.deviceRow(d), Staff: c.actor.Staff(), Manage: c.actor.Administrator()}
+	v := deviceView{deviceRow: c.deviceRow(d), Staff: c.actor.MayIn(account.SessionsStart, d.Organization), Manage: c.actor.MayIn(account.EnrolmentManage, d.Organization)}
 	tickets, err := s.o.Tickets.List(c.ctx, c.actor, deskticket.Filter{Device: d.ID, Live: true, Limit: 10})
 	if err != nil {
 		return err
@@ -190,13 +191,13 @@ func (s *Server) device(c *call) error {
 	named(sessions, &d)
 	for _, se := range sessions {
 		row := c.sessionRow(se)
-		if !c.actor.Staff() {
+		if !v.Staff {
 			row.Href = "" // the console is not theirs
 		}
 		v.History = append(v.History, row)
 	}
 	var grants []access.Grant
-	if c.actor.Staff() {
+	if v.Staff {
 		v.TicketHref = "/tickets/new?device=" + string(d.ID)
 		if grants, err = s.o.Access.Grants(c.ctx, c.actor, d.ID); err != nil {
 			return err
@@ -224,7 +225,7 @@ func (s *Server) device(c *call) error {
 	}
 	fact("network", strings.Join(f.Addresses, ", "))
 	v.Agent = []pair{{c.T("web.fact.version"), f.Agent}, {c.T("web.fact.enrolled"), c.date(d.EnrolledAt)}, {c.T("web.seen"), v.Seen.Text}}
-	if c.actor.Staff() && d.Address != "" {
+	if v.Staff && d.Address != "" {
 		v.Agent = append(v.Agent, pair{c.T("web.fact.address"), d.Address})
 	}
 	return c.show("device", c.page("devices", d.Name, v))
@@ -352,7 +353,7 @@ type keyRow struct{ ID, Name, Text string }
 var keyHours = []int{1, 24, 7 * 24, 30 * 24}
 
 func (s *Server) enrol(c *call) error {
-	if !c.actor.Administrator() {
+	if !c.actor.May(account.EnrolmentManage) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	return s.showEnrol(c, http.StatusOK, enrolView{Organization: clip(c.r.URL.Query().Get("organization"), 200)})

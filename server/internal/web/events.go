@@ -6,8 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/traybell/traybell/server/internal/access"
+	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
+	"github.com/traybell/traybell/server/internal/device"
+	"github.com/traybell/traybell/server/internal/ticket"
 )
 
 // beat keeps proxies from cutting a quiet stream.
@@ -15,7 +19,7 @@ const beat = 25 * time.Second
 
 // events is the stream of hints: what has moved, never the news itself. The page loads again what it shows,
 // with its own right to see it; so a hint tells requesters nothing but that some ticket has moved, and its id
-// is given to staff only.
+// is given to staff only, of what they reach.
 func (s *Server) events(c *call) error {
 	rc := http.NewResponseController(c.w)
 	if err := rc.SetWriteDeadline(time.Time{}); err != nil {
@@ -40,8 +44,11 @@ func (s *Server) events(c *call) error {
 				return nil
 			}
 			id := ""
-			if c.actor.Staff() {
+			if c.actor.May(account.TicketsWork) {
 				id = strings.Map(printable, string(h.Data))
+				if !c.actor.Reach.All && !s.reaches(c, h.Topic, id) {
+					continue
+				}
 			}
 			if _, err := fmt.Fprintf(c.w, "event: %s\ndata: %s\n\n", h.Topic, id); err != nil {
 				return nil
@@ -66,6 +73,20 @@ func (s *Server) events(c *call) error {
 			return nil
 		}
 	}
+}
+
+// reaches reports whether somebody limited to organizations may know that a thing has moved.
+func (s *Server) reaches(c *call, topic, id string) bool {
+	var err error
+	switch topic {
+	case desk.TopicTicket:
+		_, err = s.o.Tickets.Get(c.ctx, c.actor, ticket.ID(id))
+	case desk.TopicDevice:
+		_, err = s.o.Devices.Get(c.ctx, c.actor, device.ID(id))
+	default:
+		_, err = s.o.Access.Session(c.ctx, c.actor, access.SessionID(id))
+	}
+	return err == nil
 }
 
 func printable(r rune) rune {

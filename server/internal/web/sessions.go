@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/traybell/traybell/server/internal/access"
+	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
 	"github.com/traybell/traybell/server/internal/device"
@@ -284,7 +285,7 @@ func (s *Server) session(c *call) error {
 	if err != nil {
 		return err
 	}
-	if !c.actor.Staff() {
+	if !c.actor.MayIn(account.SessionsStart, se.Organization) {
 		return errNotFound // a responsible person reads the history on the device's page
 	}
 	v, err := s.o.Tickets.Get(c.ctx, c.actor, se.Ticket)
@@ -402,7 +403,7 @@ func (s *Server) stateOf(c *call, se access.Session) (consoleState, error) {
 	switch {
 	case se.State.Waiting() && mine:
 		st.Leave = "withdraw"
-	case se.State.Open() && (mine || c.actor.Administrator()):
+	case se.State.Open() && (mine || c.actor.MayIn(account.AssistanceDelete, se.Organization)):
 		st.Leave = "leave"
 	}
 	if !mine {

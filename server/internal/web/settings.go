@@ -56,7 +56,7 @@ func (s *Server) settings(c *call) error { return s.showSettings(c, settingsStat
 
 func (s *Server) showSettings(c *call, st settingsState) error {
 	v := settingsView{
-		Email: c.me.Email, Role: c.T("web.role." + string(c.me.Role)), TOTP: c.me.TOTP, HasTokens: c.actor.Staff(), NewToken: st.newToken, InviteLink: st.inviteLink,
+		Email: c.me.Email, Role: c.T("web.role." + string(c.me.Role)), TOTP: c.me.TOTP, HasTokens: c.actor.May(account.TokensManage), NewToken: st.newToken, InviteLink: st.inviteLink,
 		Name:         field{Name: "name", Label: c.T("web.name"), Type: "text", Value: c.me.Name, Max: account.MaxName, Required: true, Auto: "name", Error: st.name},
 		TOTPPassword: field{Name: "totp-password", Label: c.T("web.totp.remove.password"), Auto: "current-password", Error: st.totp},
 		OldPassword:  field{Name: "old", Label: c.T("web.password.old"), Auto: "current-password", Error: st.old},
@@ -96,7 +96,7 @@ func (s *Server) showSettings(c *call, st settingsState) error {
 			v.Tokens = append(v.Tokens, t)
 		}
 	}
-	if c.actor.Administrator() {
+	if c.actor.May(account.SettingsManage) {
 		list, err := s.o.People.Organizations(c.ctx, c.actor)
 		if err != nil {
 			return err
@@ -108,15 +108,15 @@ func (s *Server) showSettings(c *call, st settingsState) error {
 			}
 		}
 	}
-	v.Invites = c.actor.Administrator() || c.actor.Role == account.Responsible
+	v.Invites = c.actor.May(account.PeopleManage)
 	if v.Invites {
 		v.InviteEmail = field{Name: "email", Label: c.T("web.email"), Type: "email", Value: st.inEmail, Max: account.MaxEmail, Required: true, Auto: "off", Error: st.invite}
 		for _, r := range account.Roles {
-			if c.actor.Administrator() || r == account.Requester {
+			if account.MayInvite(c.actor.Rights, c.actor.Reach, r, c.actor.Organization) {
 				v.Roles = append(v.Roles, choice{Code: string(r), Word: c.T("web.role." + string(r))})
 			}
 		}
-		if c.actor.Administrator() {
+		if c.actor.Reach.All || len(c.actor.Reach.Organizations) > 1 {
 			v.InviteOrganization = &field{Name: "organization", Label: c.T("web.organization"), Type: "text", Max: account.MaxName, Auto: "off"}
 		}
 	}
@@ -254,7 +254,7 @@ func (s *Server) endLogin(c *call) error {
 }
 
 func (s *Server) makeToken(c *call) error {
-	if !c.actor.Staff() {
+	if !c.actor.May(account.TokensManage) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	_, secret, err := s.o.People.CreateToken(c.ctx, c.actor, c.r.PostFormValue("name"), 0)

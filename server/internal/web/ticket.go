@@ -87,7 +87,7 @@ func (s *Server) ticket(c *call) error {
 // showTicket shows a ticket's page; draft and problem are of an answer that was not taken.
 func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, problem string) error {
 	k := v.Ticket
-	staff := c.actor.Staff()
+	staff := c.actor.MayIn(account.TicketsWork, k.Organization)
 	view := ticketView{
 		Number: k.Number, Title: k.Title, Status: c.status(k.Status), Severity: c.severity(k.Severity), Staff: staff,
 		Assignee: k.AssigneeName, Origin: c.T("web.origin", "Subject", c.origin(k), "When", c.date(k.CreatedAt)),
@@ -316,11 +316,11 @@ func (s *Server) message(c *call) error {
 		done = "noted"
 		_, err = s.o.Tickets.Note(c.ctx, c.actor, k.ID, text, files...)
 	} else {
-		if c.actor.Staff() {
+		if c.actor.MayIn(account.TicketsWork, k.Organization) {
 			done = "answered"
 		}
 		_, err = s.o.Tickets.Answer(c.ctx, c.actor, k.ID, text, files...)
-		if to, bad := ticket.ParseStatus(form["then"]); err == nil && bad == nil && c.actor.Staff() {
+		if to, bad := ticket.ParseStatus(form["then"]); err == nil && bad == nil && c.actor.MayIn(account.TicketsWork, k.Organization) {
 			err = s.o.Tickets.ChangeStatus(c.ctx, c.actor, k.ID, to, "")
 		}
 	}
@@ -454,7 +454,7 @@ func (s *Server) showNew(c *call, status int, d deskticket.Draft, problem error)
 		Email: field{Name: "email", Label: c.T("web.new.email"), Type: "email", Value: contact.Email, Max: api.MaxEmail, Auto: "off"},
 		Name:  field{Name: "name", Label: c.T("web.new.name"), Type: "text", Value: contact.Name, Max: api.MaxName, Auto: "off"},
 		Phone: field{Name: "phone", Label: c.T("web.phone"), Type: "tel", Value: contact.Phone, Max: api.MaxName, Auto: "off"},
-		Text:  d.Text, Staff: c.actor.Staff(),
+		Text:  d.Text, Staff: c.actor.May(account.TicketsWork),
 	}
 	for _, sv := range api.Severities {
 		view.Severities = append(view.Severities, choice{Code: string(sv), Word: c.T("word.severity." + string(sv)), Rule: c.T("word.rule." + string(sv)), Current: sv == d.Severity})
@@ -482,7 +482,7 @@ func (s *Server) showNew(c *call, status int, d deskticket.Draft, problem error)
 func (s *Server) createTicket(c *call) error {
 	get := c.r.PostFormValue
 	d := deskticket.Draft{Title: get("title"), Text: strings.TrimSpace(get("text")), Severity: api.Severity(get("severity"))}
-	if c.actor.Staff() {
+	if c.actor.May(account.TicketsWork) {
 		d.Device = device.ID(get("device"))
 		if get("email") != "" || get("name") != "" || get("phone") != "" {
 			d.For = &ticket.Contact{Email: strings.TrimSpace(get("email")), Name: strings.TrimSpace(get("name")), Phone: strings.TrimSpace(get("phone"))}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/traybell/traybell/server/internal/account"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/device"
 	"github.com/traybell/traybell/server/internal/ticket"
@@ -67,7 +68,7 @@ type says struct {
 
 func (s *Server) tickets(c *call) error {
 	q := c.r.URL.Query()
-	staff := c.actor.Staff()
+	staff := c.actor.May(account.TicketsWork)
 	f := deskticket.Filter{Query: clip(q.Get("q"), 200), Limit: perPage, Device: device.ID(q.Get("device"))}
 	if st, err := ticket.ParseStatus(q.Get("status")); err == nil {
 		f.Status = st

@@ -83,11 +83,11 @@ func (d *Sessions) end(s access.Session, reason string) {
 // while a session of the same technician, device and ticket is not over returns that one; if it still waits,
 // the device is asked again, and answers with what became of the question: a screen may have been unlocked.
 func (d *Sessions) Ask(ctx context.Context, a desk.Actor, to device.ID, t ticket.ID, scopes []grant.Scope) (s access.Session, err error) {
-	if a.Account == "" || !a.Staff() {
+	if a.Account == "" || !a.May(account.SessionsStart) {
 		return s, desk.Fail(access.ErrMayNot)
 	}
 	if !d.online(to) {
-		if err := d.o.Read(ctx, func(tx store.Tx) error { return present(tx, to) }); err != nil {
+		if err := d.o.Read(ctx, func(tx store.Tx) error { return present(tx, a, to) }); err != nil {
 			return s, err
 		}
 		return s, offline()
@@ -95,7 +95,7 @@ func (d *Sessions) Ask(ctx context.Context, a desk.Actor, to device.ID, t ticket
 	var ask *link.Ask
 	err = d.o.Change(ctx, a, func(c *desk.Change) error {
 		ask = nil
-		if err := present(c.Tx, to); err != nil {
+		if err := present(c.Tx, a, to); err != nil {
 			return err
 		}
 		dev, err := c.Device(to)
@@ -127,7 +127,7 @@ func (d *Sessions) Ask(ctx context.Context, a desk.Actor, to device.ID, t ticket
 				return nil
 			}
 		}
-		s, err = access.Ask(access.SessionID(c.NewID()), a.Role, a.Account, a.Name, dev, k, scopes, c.Now)
+		s, err = access.Ask(access.SessionID(c.NewID()), a.RightsIn(dev.Organization), a.Account, a.Name, dev, k, scopes, c.Now)
 		if err != nil {
 			return err
 		}
@@ -179,6 +179,8 @@ func (d *Sessions) ticketFor(c *desk.Change, dev device.Device, id ticket.ID) (k
 			return k, err
 		}
 		switch {
+		case !c.Actor.MayIn(account.TicketsAll, k.Organization) && k.Assignee != c.Actor.Account:
+			return k, store.ErrNotFound
 		case k.Status == ticket.Closed:
 			return k, ticket.ErrClosed
 		case k.Organization != dev.Organization && k.Organization != provider.ID:
@@ -225,20 +227,21 @@ type Filter struct {
 	Limit  int              // 1 to 200; default 50
 }
 
-// Sessions lists sessions, the newest first: all of them for staff, those of the organization's devices for a
-// responsible person. Nobody else sees any.
+// Sessions lists sessions, the newest first: all of them for who may view them, those of the organization's
+// devices for a responsible person, their own for other technicians. Nobody else sees any.
 func (d *Sessions) Sessions(ctx context.Context, a desk.Actor, f Filter) (list []access.Session, err error) {
 	s := store.SessionFilter{Device: f.Device, Ticket: f.Ticket, Live: f.Live, Before: f.Before, Limit: f.Limit}
 	if s.Limit < 1 || s.Limit > 200 {
 		s.Limit = 50
 	}
 	switch {
-	case a.Staff():
-		if f.Mine {
+	case a.May(account.AssistanceView):
+		s.Within = a.Within()
+		if f.Mine && a.May(account.SessionsStart) {
 			s.Account = a.Account
 		}
-	case a.Account != "" && a.Role == account.Responsible:
-		s.Organization = a.Organization
+	case a.Account != "" && a.May(account.SessionsStart):
+		s.Within, s.Account = a.Within(), a.Account
 	default:
 		return nil, desk.Fail(desk.ErrDenied)
 	}
@@ -278,7 +281,7 @@ func visible(tx store.Tx, a desk.Actor, id access.SessionID) (access.Session, er
 	if err != nil {
 		return s, err
 	}
-	if a.Staff() || a.Account != "" && a.Role == account.Responsible && s.Organization == a.Organization {
+	if a.MayIn(account.AssistanceView, s.Organization) || s.Account == a.Account && a.MayIn(account.SessionsStart, s.Organization) {
 		return s, nil
 	}
 	return access.Session{}, store.ErrNotFound
@@ -322,10 +325,10 @@ func (d *Sessions) Permission(ctx context.Context, a desk.Actor, id access.Sessi
 	return p, err
 }
 
-// Grants lists the server's copies of a device's grants that are live, or of every device's. Only staff
-// sees them.
+// Grants lists the server's copies of a device's grants that are live, or of every device's, to those who may
+// connect there.
 func (d *Sessions) Grants(ctx context.Context, a desk.Actor, of device.ID) (list []access.Grant, err error) {
-	if !a.Staff() {
+	if !a.May(account.SessionsStart) {
 		return nil, desk.Fail(desk.ErrDenied)
 	}
 	now := d.o.Time()
@@ -335,8 +338,16 @@ func (d *Sessions) Grants(ctx context.Context, a desk.Actor, of device.ID) (list
 			return err
 		}
 		list = nil
+		reached := map[string]bool{}
 		for _, g := range all {
-			if !g.Ended(g.Live(now)) {
+			if _, known := reached[g.Device]; !known {
+				dev, err := tx.Device(device.ID(g.Device))
+				if err != nil {
+					return err
+				}
+				reached[g.Device] = a.MayIn(account.SessionsStart, dev.Organization)
+			}
+			if reached[g.Device] && !g.Ended(g.Live(now)) {
 				list = append(list, g)
 			}
 		}
@@ -364,14 +375,14 @@ func (d *Sessions) AuthoriseTarget(ctx context.Context, a desk.Actor, id access.
 		if err != nil {
 			return err
 		}
-		if !a.Staff() {
+		if !a.MayIn(account.SessionsStart, s.Organization) {
 			return store.ErrNotFound
 		}
 		grants, err := c.Grants(store.GrantFilter{Device: s.Device, Live: true})
 		if err != nil {
 			return err
 		}
-		g, err := s.Permits(a.Account, a.Role, kind, control, target, grants, c.Now)
+		g, err := s.Permits(a.Account, a.RightsIn(s.Organization), kind, control, target, grants, c.Now)
 		if err == nil && !d.online(s.Device) {
 			return offline()
 		}
@@ -401,7 +412,7 @@ func (d *Sessions) Leave(ctx context.Context, a desk.Actor, id access.SessionID,
 			return err
 		}
 		if !a.System {
-			if err := s.MayEnd(a.Account, a.Role); err != nil {
+			if err := s.MayEnd(a.Account, a.RightsIn(s.Organization)); err != nil {
 				return err
 			}
 		}
@@ -650,13 +661,13 @@ func (d *Sessions) tell(id device.ID, typ string, body any) {
 	}
 }
 
-// present is an error if the device is not there or was removed.
-func present(tx store.Tx, id device.ID) error {
+// present is an error if the device is not there, was removed, or is beyond the actor's reach.
+func present(tx store.Tx, a desk.Actor, id device.ID) error {
 	dev, err := tx.Device(id)
 	if err != nil {
 		return err
 	}
-	if !dev.RemovedAt.IsZero() {
+	if !dev.RemovedAt.IsZero() || !a.MayIn(account.SessionsStart, dev.Organization) {
 		return store.ErrNotFound
 	}
 	return nil

@@ -445,8 +445,7 @@ func TestAuthoriseDecidesAtEveryChannel(t *testing.T) {
 		if _, err = o.d.Authorise(t.Context(), o.lucia, s.ID, grant.KindDesktop, false); !errors.Is(err, desk.ErrNotFound) {
 			t.Errorf("requester: %v", err)
 		}
-		demoted := o.anna
-		demoted.Role = account.Requester
+		demoted := desk.Of(account.Account{ID: o.anna.Account, Organization: o.anna.Organization, Role: account.Requester}, desk.ViaPortal, "")
 		if _, err = o.d.Authorise(t.Context(), demoted, s.ID, grant.KindDesktop, false); err == nil {
 			t.Error("somebody who is no technician any more opens a channel")
 		}

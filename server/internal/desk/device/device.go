@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ type NewKey struct {
 
 // CreateEnrolmentKey makes a key; its secret can't be shown again.
 func (d *Devices) CreateEnrolmentKey(ctx context.Context, a desk.Actor, n NewKey) (key api.EnrolmentKey, k device.EnrolmentKey, err error) {
-	if !a.Administrator() {
+	if !a.May(account.EnrolmentManage) {
 		return key, k, desk.Fail(desk.ErrDenied)
 	}
 	if n.Uses == 0 {
@@ -79,6 +80,9 @@ func (d *Devices) CreateEnrolmentKey(ctx context.Context, a desk.Actor, n NewKey
 		if err != nil {
 			return err
 		}
+		if err := a.Need(account.EnrolmentManage, o.ID); err != nil {
+			return err
+		}
 		k = device.EnrolmentKey{ID: c.NewID(), Organization: o.ID, TLS: n.TLS, Uses: n.Uses, MadeBy: a.Account, CreatedAt: c.Now, ExpiresAt: c.Now.Add(n.Life)}
 		if err := c.InsertEnrolmentKey(k, secretHash(secret)); err != nil {
 			return err
@@ -94,20 +98,32 @@ func (d *Devices) CreateEnrolmentKey(ctx context.Context, a desk.Actor, n NewKey
 
 // EnrolmentKeys lists the keys that still bring in devices.
 func (d *Devices) EnrolmentKeys(ctx context.Context, a desk.Actor) (list []device.EnrolmentKey, err error) {
-	if !a.Administrator() {
+	if !a.May(account.EnrolmentManage) {
 		return nil, desk.Fail(desk.ErrDenied)
 	}
 	now := d.o.Time()
-	err = d.o.Read(ctx, func(tx store.Tx) error { list, err = tx.EnrolmentKeys(now); return err })
+	err = d.o.Read(ctx, func(tx store.Tx) error { list, err = keys(tx, a, now); return err })
 	return list, err
+}
+
+func keys(tx store.Tx, a desk.Actor, now time.Time) ([]device.EnrolmentKey, error) {
+	list, err := tx.EnrolmentKeys(now)
+	return slices.DeleteFunc(list, func(k device.EnrolmentKey) bool { return !a.MayIn(account.EnrolmentManage, k.Organization) }), err
 }
 
 // RevokeEnrolmentKey withdraws a key. Devices that it brought in stay.
 func (d *Devices) RevokeEnrolmentKey(ctx context.Context, a desk.Actor, id string) error {
-	if !a.Administrator() {
+	if !a.May(account.EnrolmentManage) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	return d.o.Change(ctx, a, func(c *desk.Change) error {
+		mine, err := keys(c.Tx, a, c.Now)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(mine, func(k device.EnrolmentKey) bool { return k.ID == id }) {
+			return store.ErrNotFound
+		}
 		if err := c.RevokeEnrolmentKey(id, c.Now); err != nil {
 			return err
 		}
@@ -328,13 +344,12 @@ func (d *Devices) List(ctx context.Context, a desk.Actor, f Filter) (list []devi
 		s.After, s.AfterID = name, device.ID(id)
 	}
 	switch {
-	case a.Staff():
+	case a.May(account.DevicesView):
+		s.Within = a.Within()
 	case a.Account == "":
 		return nil, "", desk.Fail(desk.ErrDenied)
-	case a.Role == account.Responsible:
-		s.Organization = a.Organization
 	default:
-		s.Account = a.Account
+		s.Within, s.Account = []account.OrganizationID{a.Organization}, a.Account
 	}
 	err = d.o.Read(ctx, func(tx store.Tx) error { list, err = tx.Devices(s); return err })
 	if len(list) > f.Limit {
@@ -361,12 +376,10 @@ func visible(tx store.Tx, a desk.Actor, id device.ID) (device.Device, error) {
 		return dev, store.ErrNotFound
 	}
 	switch {
-	case a.Staff():
+	case a.MayIn(account.DevicesView, dev.Organization):
 		return dev, nil
 	case a.Account == "" || dev.Organization != a.Organization:
 		return dev, store.ErrNotFound
-	case a.Role == account.Responsible:
-		return dev, nil
 	}
 	filed, err := tx.Tickets(store.TicketFilter{Requester: a.Account, Device: id, Limit: 1})
 	if err == nil && len(filed) == 0 {
@@ -375,9 +388,9 @@ func visible(tx store.Tx, a desk.Actor, id device.ID) (device.Device, error) {
 	return dev, err
 }
 
-// Rename gives a device another name. Only staff does.
+// Rename gives a device another name.
 func (d *Devices) Rename(ctx context.Context, a desk.Actor, id device.ID, name string) error {
-	if !a.Staff() {
+	if !a.May(account.DevicesManage) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	name, err := device.CheckName(name)
@@ -388,6 +401,9 @@ func (d *Devices) Rename(ctx context.Context, a desk.Actor, id device.ID, name s
 		dev, err := visible(c.Tx, a, id)
 		if err != nil {
 			return err
+		}
+		if !a.MayIn(account.DevicesManage, dev.Organization) {
+			return desk.ErrDenied
 		}
 		was := dev.Name
 		dev.Name = name
@@ -402,13 +418,16 @@ func (d *Devices) Rename(ctx context.Context, a desk.Actor, id device.ID, name s
 // Remove takes a device out: its link, its token and its keys stop working. Its tickets stay. The caller
 // ends its link and sessions.
 func (d *Devices) Remove(ctx context.Context, a desk.Actor, id device.ID) error {
-	if !a.Administrator() {
+	if !a.May(account.EnrolmentManage) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	return d.o.Change(ctx, a, func(c *desk.Change) error {
 		dev, err := visible(c.Tx, a, id)
 		if err != nil {
 			return err
+		}
+		if !a.MayIn(account.EnrolmentManage, dev.Organization) {
+			return desk.ErrDenied
 		}
 		dev.RemovedAt = c.Now
 		c.Hint(desk.TopicDevice, string(id))

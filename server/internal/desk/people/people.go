@@ -655,8 +655,8 @@ func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i a
 		if err != nil {
 			return err
 		}
-		if !a.System && !account.MayInvite(a.Role, a.Organization, n.Role, o.ID) {
-			return desk.ErrDenied
+		if err := mayMake(a, n.Role, o.ID); err != nil {
+			return err
 		}
 		known, err := c.AccountByEmail(email)
 		switch {
@@ -670,8 +670,8 @@ func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i a
 		case known.Password != "":
 			return desk.Refuse(desk.ErrConflict, "email_taken")
 		case known.Role != n.Role || known.Organization != o.ID: // invited again, as somebody else
-			if !a.Administrator() {
-				return desk.ErrDenied
+			if err := mayMake(a, known.Role, known.Organization); err != nil {
+				return desk.Refuse(desk.ErrConflict, "email_taken")
 			}
 			known.Role, known.Organization = n.Role, o.ID
 			if err := c.SaveAccount(known); err != nil {
@@ -700,6 +700,20 @@ func inviter(a desk.Actor) string {
 	return a.Name
 }
 
+// mayMake reports whether the actor may make an account of a role. A token never makes staff: it would make
+// itself a way to keep its rights.
+func mayMake(a desk.Actor, role account.Role, into account.OrganizationID) error {
+	switch {
+	case a.System:
+		return nil
+	case !a.MayIn(account.PeopleManage, into) && a.May(account.PeopleManage):
+		return store.ErrNotFound
+	case a.Account == "" || !account.MayInvite(a.Rights, a.Reach, role, into) || a.Token != "" && role.Staff():
+		return desk.ErrDenied
+	}
+	return nil
+}
+
 // Invitation finds a live invitation by its link's token, for the page that it opens.
 func (p *People) Invitation(ctx context.Context, token string) (i account.Invitation, err error) {
 	now := p.o.Time()
@@ -722,14 +736,10 @@ func invitation(tx store.Tx, token string) (account.Invitation, error) {
 
 // Invitations lists those that nobody has accepted yet.
 func (p *People) Invitations(ctx context.Context, a desk.Actor) (list []account.Invitation, err error) {
-	of := a.Organization
-	switch {
-	case a.Administrator():
-		of = ""
-	case a.Role != account.Responsible:
+	if !a.May(account.PeopleManage) {
 		return nil, desk.Fail(desk.ErrDenied)
 	}
-	err = p.o.Read(ctx, func(tx store.Tx) error { list, err = tx.Invitations(of); return err })
+	err = p.o.Read(ctx, func(tx store.Tx) error { list, err = tx.Invitations(a.Within()); return err })
 	return list, err
 }
 
@@ -762,40 +772,31 @@ func (p *People) AcceptInvitation(ctx context.Context, token string, n NewAccoun
 	return s, err
 }
 
-// Accounts lists the people that the actor may see: all for staff, the organization's for its
-// responsible person.
+// Accounts lists the people that the actor may see.
 func (p *People) Accounts(ctx context.Context, a desk.Actor) (list []account.Account, err error) {
-	of := a.Organization
-	switch {
-	case a.Staff():
-		of = ""
-	case a.Role != account.Responsible:
+	if !a.May(account.PeopleView) {
 		return nil, desk.Fail(desk.ErrDenied)
 	}
-	err = p.o.Read(ctx, func(tx store.Tx) error { list, err = tx.Accounts(of); return err })
+	err = p.o.Read(ctx, func(tx store.Tx) error { list, err = tx.Accounts(a.Within()); return err })
 	return list, err
 }
 
-// Organizations lists all for staff and the actor's own for others.
+// Organizations lists those that the actor reaches, and their own.
 func (p *People) Organizations(ctx context.Context, a desk.Actor) (list []account.Organization, err error) {
-	err = p.o.Read(ctx, func(tx store.Tx) error {
-		if a.Staff() {
-			list, err = tx.Organizations()
-			return err
-		}
-		if a.Account == "" {
-			return desk.ErrDenied
-		}
-		o, err := tx.Organization(a.Organization)
-		list = []account.Organization{o}
-		return err
-	})
+	within := a.Within()
+	switch {
+	case !a.System && a.Account == "":
+		return nil, desk.Fail(desk.ErrDenied)
+	case within != nil && !slices.Contains(within, a.Organization):
+		within = append(within, a.Organization)
+	}
+	err = p.o.Read(ctx, func(tx store.Tx) error { list, err = tx.Organizations(within); return err })
 	return list, err
 }
 
 // SetSupportPhone sets the number that tray and form show for the provider's support.
 func (p *People) SetSupportPhone(ctx context.Context, a desk.Actor, phone string) error {
-	if !a.Administrator() {
+	if !a.May(account.SettingsManage) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	if phone != "" {

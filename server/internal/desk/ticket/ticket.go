@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -268,7 +269,7 @@ func (d *Tickets) Create(ctx context.Context, a desk.Actor, draft Draft) (k tick
 		}
 	}
 	if draft.For != nil {
-		if !a.Staff() {
+		if !a.May(account.TicketsWork) {
 			return k, desk.Fail(desk.ErrDenied)
 		}
 		if draft.For.Email != "" {
@@ -331,11 +332,12 @@ func (d *Tickets) contact(c *desk.Change, a desk.Actor, draft Draft, k *ticket.T
 		if err != nil {
 			return err
 		}
-		if !dev.RemovedAt.IsZero() || !a.Staff() && dev.Organization != a.Organization {
+		works := a.MayIn(account.TicketsWork, dev.Organization)
+		if !dev.RemovedAt.IsZero() || !works && dev.Organization != a.Organization {
 			return store.ErrNotFound
 		}
 		k.Device, k.DeviceName = dev.ID, dev.Name
-		if a.Staff() {
+		if works {
 			k.Organization = dev.Organization
 		}
 	}
@@ -350,7 +352,7 @@ func (d *Tickets) contact(c *desk.Change, a desk.Actor, draft Draft, k *ticket.T
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
-			if err == nil { // staff vouches for the caller
+			if err == nil && a.MayIn(account.TicketsWork, who.Organization) { // staff vouches for the caller
 				k.Requester.Account, k.Requester.Confirmed, k.Organization = who.ID, true, who.Organization
 				if k.Requester.Name == "" {
 					k.Requester.Name = who.Name
@@ -371,6 +373,11 @@ func (d *Tickets) contact(c *desk.Change, a desk.Actor, draft Draft, k *ticket.T
 		}
 		k.Organization = o.ID
 	}
+	if draft.For != nil {
+		if err := a.Need(account.TicketsWork, k.Organization); err != nil {
+			return err
+		}
+	}
 	o, err := c.Organization(k.Organization)
 	if err != nil {
 		return err
@@ -379,17 +386,22 @@ func (d *Tickets) contact(c *desk.Change, a desk.Actor, draft Draft, k *ticket.T
 	return nil
 }
 
-// scope limits a filter to what the actor may see.
+// scope limits a filter to what the actor may see, as sees does for one ticket.
 func scope(a desk.Actor, f *store.TicketFilter) error {
-	switch {
-	case a.Staff():
+	if a.System {
 		f.Internal = true
-	case a.Account == "":
+		return nil
+	}
+	if a.Account == "" {
 		return desk.ErrDenied
-	case a.Role == account.Responsible:
-		f.Organization = a.Organization
-	default:
-		f.Requester = a.Account
+	}
+	works := a.May(account.TicketsWork)
+	f.Sight = &store.Sight{Account: a.Account, All: a.May(account.TicketsAll), Assigned: works, Within: a.Within()}
+	if works {
+		f.Internal = a.Reach.All || f.Sight.All
+		if f.Internal && !a.Reach.All && f.Query != "" {
+			f.Sight.Account = "" // no word of a note on their own ticket elsewhere may be guessed
+		}
 	}
 	return nil
 }
@@ -403,7 +415,7 @@ func (d *Tickets) List(ctx context.Context, a desk.Actor, f Filter) (l List, err
 	if len(s.Query) > 200 {
 		return l, desk.Fail(desk.ErrInvalid)
 	}
-	if f.Mine && a.Staff() {
+	if f.Mine && a.May(account.TicketsWork) {
 		s.Assignee = a.Account
 	} else if f.Mine {
 		s.Requester = a.Account
@@ -439,11 +451,16 @@ func (d *Tickets) List(ctx context.Context, a desk.Actor, f Filter) (l List, err
 
 // mine reports whether the actor is the ticket's requester or speaks for its organization.
 func mine(a desk.Actor, k ticket.Ticket) bool {
-	return a.Account != "" && (k.Requester.Account == a.Account || a.Role == account.Responsible && k.Organization == a.Organization)
+	return a.Account != "" && (k.Requester.Account == a.Account || a.Role == account.Responsible && k.Organization == a.Organization && a.MayIn(account.TicketsAll, k.Organization))
+}
+
+// works reports whether the actor may do with the ticket what only staff does.
+func works(a desk.Actor, k ticket.Ticket) bool {
+	return sees(a, k) == nil && a.MayIn(account.TicketsWork, k.Organization)
 }
 
 func sees(a desk.Actor, k ticket.Ticket) error {
-	if a.Staff() || mine(a, k) {
+	if mine(a, k) || a.MayIn(account.TicketsAll, k.Organization) || k.Assignee == a.Account && a.MayIn(account.TicketsWork, k.Organization) {
 		return nil
 	}
 	return store.ErrNotFound
@@ -469,7 +486,7 @@ func (d *Tickets) view(ctx context.Context, a desk.Actor, load func(store.Tx) (t
 		if err := sees(a, k); err != nil {
 			return err
 		}
-		v = View{Ticket: k, Mine: mine(a, k), Moves: k.Moves(a.Role, mine(a, k), now)}
+		v = View{Ticket: k, Mine: mine(a, k), Moves: k.Moves(a.RightsIn(k.Organization), mine(a, k), now)}
 		thread, err := tx.Messages(k.ID)
 		if err != nil {
 			return err
@@ -484,7 +501,7 @@ func (d *Tickets) view(ctx context.Context, a desk.Actor, load func(store.Tx) (t
 		}
 		v.Files = byMessage[""]
 		for _, m := range thread {
-			if m.Kind == ticket.Note && !a.Staff() {
+			if m.Kind == ticket.Note && !works(a, k) {
 				continue
 			}
 			m.Files = byMessage[m.ID]
@@ -495,16 +512,26 @@ func (d *Tickets) view(ctx context.Context, a desk.Actor, load func(store.Tx) (t
 			if err != nil {
 				return err
 			}
-			if dev.RemovedAt.IsZero() && (a.Staff() || dev.Organization == a.Organization) {
+			if dev.RemovedAt.IsZero() && (works(a, k) || dev.Organization == a.Organization) {
 				v.Device = &dev
 			}
 		}
-		if a.Staff() {
-			v.Staff, err = tx.Staff()
+		if works(a, k) {
+			v.Staff, err = staff(tx, k)
 		}
 		return err
 	})
 	return v, err
+}
+
+// staff lists the accounts that a ticket may be given to.
+func staff(tx store.Tx, k ticket.Ticket) ([]account.Account, error) {
+	list, err := tx.Staff()
+	return slices.DeleteFunc(list, func(a account.Account) bool { return !assignable(a, k) }), err
+}
+
+func assignable(a account.Account, k ticket.Ticket) bool {
+	return !a.Disabled && desk.Of(a, "", "").MayIn(account.TicketsWork, k.Organization)
 }
 
 // Answer adds a public message with files that were attached before. An answer of the requester
@@ -515,7 +542,7 @@ func (d *Tickets) Answer(ctx context.Context, a desk.Actor, id ticket.ID, text s
 
 // Note adds an internal note, which only staff reads.
 func (d *Tickets) Note(ctx context.Context, a desk.Actor, id ticket.ID, text string, files ...string) (ticket.Message, error) {
-	if !a.Staff() {
+	if !a.May(account.TicketsWork) {
 		return ticket.Message{}, desk.Fail(desk.ErrDenied)
 	}
 	return d.say(ctx, a, id, ticket.Note, text, files)
@@ -527,7 +554,10 @@ func (d *Tickets) say(ctx context.Context, a desk.Actor, id ticket.ID, kind tick
 	}
 	err = d.change(ctx, a, id, func(c *desk.Change, k ticket.Ticket) (ticket.Ticket, error) {
 		before := k.Status
-		staff := a.Staff() && !(mine(a, k) && k.Requester.Account == a.Account)
+		if kind == ticket.Note && !works(a, k) {
+			return k, desk.ErrDenied // their own ticket, in an organization for which they don't work
+		}
+		staff := works(a, k) && k.Requester.Account != a.Account
 		if kind == ticket.Public {
 			if k, err = k.Answer(staff, c.Now); err != nil {
 				return k, err
@@ -574,11 +604,7 @@ func (d *Tickets) say(ctx context.Context, a desk.Actor, id ticket.ID, kind tick
 func (d *Tickets) ChangeStatus(ctx context.Context, a desk.Actor, id ticket.ID, to ticket.Status, reason string) error {
 	return d.change(ctx, a, id, func(c *desk.Change, k ticket.Ticket) (ticket.Ticket, error) {
 		from := k.Status
-		role := a.Role
-		if a.System {
-			role = account.Administrator
-		}
-		k, err := k.ChangeStatus(to, reason, role, mine(a, k), c.Now)
+		k, err := k.ChangeStatus(to, reason, a.RightsIn(k.Organization), mine(a, k), c.Now)
 		if err != nil || k.Status == from {
 			return k, err
 		}
@@ -599,10 +625,13 @@ func (d *Tickets) ChangeStatus(ctx context.Context, a desk.Actor, id ticket.ID, 
 
 // ChangeSeverity sets the severity. Only staff does.
 func (d *Tickets) ChangeSeverity(ctx context.Context, a desk.Actor, id ticket.ID, s api.Severity) error {
-	if !a.Staff() {
+	if !a.May(account.TicketsWork) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	return d.change(ctx, a, id, func(c *desk.Change, k ticket.Ticket) (ticket.Ticket, error) {
+		if !works(a, k) {
+			return k, desk.ErrDenied
+		}
 		from := k.Severity
 		k, err := k.ChangeSeverity(s, c.Now)
 		if err != nil || from == s {
@@ -622,17 +651,20 @@ func (d *Tickets) Take(ctx context.Context, a desk.Actor, id ticket.ID) error {
 
 // Assign gives the ticket to a technician; an empty account gives it to nobody.
 func (d *Tickets) Assign(ctx context.Context, a desk.Actor, id ticket.ID, to account.ID) error {
-	if !a.Staff() {
+	if !a.May(account.TicketsWork) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	return d.change(ctx, a, id, func(c *desk.Change, k ticket.Ticket) (ticket.Ticket, error) {
+		if !works(a, k) {
+			return k, desk.ErrDenied
+		}
 		var who account.Account
 		if to != "" {
 			var err error
-			if who, err = c.Account(to); err != nil {
+			if who, err = c.Account(to); err != nil && !errors.Is(err, store.ErrNotFound) {
 				return k, err
 			}
-			if !who.Role.Staff() || who.Disabled {
+			if err != nil || !assignable(who, k) {
 				return k, desk.Refuse(desk.ErrInvalid, "not_staff")
 			}
 		}
@@ -679,7 +711,7 @@ func (d *Tickets) change(ctx context.Context, a desk.Actor, id ticket.ID, f func
 // event adds what happened to the ticket's thread. text is "status TO", "severity TO", "assigned NAME" or
 // "unassigned".
 func event(c *desk.Change, k ticket.Ticket, text string) error {
-	return c.InsertMessage(ticket.Message{ID: c.NewID(), Ticket: k.ID, Kind: ticket.Event, Author: c.Actor.Account, AuthorName: c.Actor.Name, FromStaff: c.Actor.Staff(), Text: text, At: c.Now})
+	return c.InsertMessage(ticket.Message{ID: c.NewID(), Ticket: k.ID, Kind: ticket.Event, Author: c.Actor.Account, AuthorName: c.Actor.Name, FromStaff: c.Actor.System || works(c.Actor, k), Text: text, At: c.Now})
 }
 
 // owe queues the notice to the device that the ticket was filed from.
@@ -733,7 +765,7 @@ func (d *Tickets) OpenFile(ctx context.Context, a desk.Actor, file string) (tick
 		if err != nil {
 			return err
 		}
-		if err := sees(a, k); err != nil || f.Message == "" || a.Staff() {
+		if err := sees(a, k); err != nil || f.Message == "" || works(a, k) {
 			return err
 		}
 		thread, err := tx.Messages(k.ID)
