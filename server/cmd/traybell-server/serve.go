@@ -72,7 +72,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	var background sync.WaitGroup
-	for _, run := range []func(context.Context) error{worker.Run, postman.Run, in.audit.Run, in.access.Run} {
+	for _, run := range []func(context.Context) error{worker.Run, postman.Run, in.audit.Run, in.access.Run, in.people.RunDirectories} {
 		background.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				log.Error("background work has ended", "err", err)

@@ -95,13 +95,15 @@ type Account struct {
 	Name             string
 	Language         string // en, it, de, ru
 	Role             Role
-	OwnRole          string // id of a role of the administrators' own making, in place of Role's rights; empty: none
-	OwnRights        Rights // of OwnRole
-	Limits           Limits // of a technician
-	Password         string // encoded hash; never leaves the desk
-	TOTPSecret       string // sealed; never leaves the desk
-	TOTP             bool   // the authenticator app is confirmed and asked for
-	TOTPStep         int64  // last time step accepted, so that no code works twice
+	OwnRole          string      // id of a role of the administrators' own making, in place of Role's rights; empty: none
+	OwnRights        Rights      // of OwnRole
+	Limits           Limits      // of a technician
+	Password         string      // encoded hash; never leaves the desk
+	TOTPSecret       string      // sealed; never leaves the desk
+	TOTP             bool        // the authenticator app is confirmed and asked for
+	TOTPStep         int64       // last time step accepted, so that no code works twice
+	Directory        DirectoryID // where the password is checked; empty: here
+	ExternalID       string      // who the person is there
 	Disabled         bool
 	CreatedAt        time.Time
 	Version          int64

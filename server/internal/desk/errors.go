@@ -26,7 +26,7 @@ var (
 // Error is an error with a sentence of its own that a person can be shown.
 type Error struct {
 	Kind  error  // one of the kinds above
-	Code  string // stable; its text is the catalogue's "desk." + Code, "access." + Code or "people." + Code
+	Code  string // stable; its text is the catalogue's "desk." + Code, "access." + Code, "people." + Code, or Code itself where it names its area
 	Text  string // English
 	cause error
 }
@@ -52,7 +52,7 @@ func (e *Error) Cause() error {
 
 // In is the sentence in a language.
 func (e *Error) In(language string) string {
-	for _, area := range []string{"desk.", "access.", "people."} {
+	for _, area := range []string{"desk.", "access.", "people.", ""} {
 		if s := catalogue.For(language).T(area + e.Code); s != area+e.Code {
 			return s
 		}
@@ -92,6 +92,42 @@ var codes = []struct {
 	{account.ErrDays, ErrInvalid, "absence_days"},
 	{account.ErrDeputy, ErrInvalid, "absence_deputy"},
 	{account.ErrProvider, ErrConflict, "provider_plan"},
+	{account.ErrDirectoryDomains, ErrInvalid, "directory.domains"},
+	{account.ErrDirectoryServer, ErrInvalid, "directory.server"},
+	{account.ErrDirectoryTLS, ErrInvalid, "directory.tls"},
+	{account.ErrDirectoryCA, ErrInvalid, "directory.ca"},
+	{account.ErrDirectoryFilter, ErrInvalid, "directory.filter"},
+	{account.ErrDirectorySetting, ErrInvalid, "directory.setting"},
+	{account.ErrDirectoryIssuer, ErrInvalid, "directory.issuer"},
+	{account.ErrDirectorySecret, ErrInvalid, "directory.secret"},
+	{account.ErrDirectoryTwice, ErrInvalid, "directory.twice"},
+	{account.ErrDirectoryRole, ErrInvalid, "directory.role"},
+	{account.ErrDirectoryUnreachable, ErrInvalid, "directory.unreachable"},
+	{account.ErrDirectoryCertificate, ErrInvalid, "directory.certificate"},
+	{account.ErrDirectoryBind, ErrInvalid, "directory.bind"},
+	{account.ErrDirectoryBase, ErrInvalid, "directory.base"},
+	{account.ErrDirectoryAnswer, ErrInvalid, "directory.answer"},
+	{account.ErrDirectoryNoUser, ErrInvalid, "directory.no_user"},
+	{account.ErrDirectorySeveral, ErrInvalid, "directory.several"},
+	{account.ErrDirectoryNoID, ErrInvalid, "directory.no_id"},
+	{account.ErrDirectoryDisabled, ErrDenied, "directory.disabled"},
+	{account.ErrDirectoryPassword, ErrDenied, "directory.password"},
+	{account.ErrDirectoryNoEmail, ErrDenied, "directory.no_email"},
+	{account.ErrDirectoryForeign, ErrDenied, "directory.foreign"},
+	{account.ErrDirectoryNoRole, ErrDenied, "directory.no_role"},
+	{account.ErrDirectoryNotInvited, ErrDenied, "directory.not_invited"},
+	{account.ErrDirectoryTaken, ErrDenied, "directory.taken"},
+	{account.ErrDirectoryDown, ErrInvalid, "directory.down"},
+	{account.ErrTokenState, ErrDenied, "directory.state"},
+	{account.ErrTokenRefused, ErrDenied, "directory.refused"},
+	{account.ErrTokenIssuer, ErrDenied, "directory.token_issuer"},
+	{account.ErrTokenAudience, ErrDenied, "directory.audience"},
+	{account.ErrTokenSignature, ErrDenied, "directory.signature"},
+	{account.ErrTokenExpired, ErrDenied, "directory.expired"},
+	{account.ErrTokenNonce, ErrDenied, "directory.nonce"},
+	{account.ErrTokenSubject, ErrDenied, "directory.subject"},
+	{account.ErrTokenExchange, ErrDenied, "directory.exchange"},
+	{account.ErrPasswordElsewhere, ErrDenied, "directory.password_elsewhere"},
 	{device.ErrKeyUnknown, ErrDenied, "key_unknown"},
 	{device.ErrKeyExpired, ErrDenied, "key_expired"},
 	{device.ErrKeyUsed, ErrDenied, "key_used"},

@@ -37,6 +37,7 @@ import (
 	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
+	"github.com/traybell/traybell/server/internal/directory"
 	"github.com/traybell/traybell/server/internal/httpd"
 	"github.com/traybell/traybell/server/internal/mail"
 	"github.com/traybell/traybell/server/internal/relay"
@@ -108,7 +109,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	seal, err := s.Keys.Seal()
 	must(err)
 	base := desk.Options{Store: s.Store, Bus: s.Bus, Logger: logger, Now: o.Now, Seal: seal}
-	s.People = people.New(people.Options{Options: base, Seal: seal})
+	s.People = people.New(people.Options{Options: base, Seal: seal, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	s.Devices = deskdevice.New(deskdevice.Options{Options: base, Identity: s.Keys.Identity.Public().(ed25519.PublicKey), URL: s.URL, CA: s.Keys.CAHash(), Secret: s.Keys.Derive("traybell-device-token-1")})
 	s.Tickets = deskticket.New(deskticket.Options{Options: base, Blobs: blobs})
 	s.Access = deskaccess.New(base)

@@ -6,12 +6,12 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 )
 
-const accounts = `select a.id, a.organization_id, o.name, a.email, a.name, a.language, a.role, a.password, a.totp_secret, a.totp, a.totp_step, a.disabled, a.created_at, a.version
+const accounts = `select a.id, a.organization_id, o.name, a.email, a.name, a.language, a.role, a.directory_id, a.external_id, a.password, a.totp_secret, a.totp, a.totp_step, a.disabled, a.created_at, a.version
 	from accounts a join organizations o on o.id = a.organization_id`
 
 func scanAccount(r row) (a account.Account, err error) {
 	var created int64
-	err = r.Scan(&a.ID, &a.Organization, &a.OrganizationName, &a.Email, &a.Name, &a.Language, &a.Role, &a.Password, &a.TOTPSecret, &a.TOTP, &a.TOTPStep, &a.Disabled, &created, &a.Version)
+	err = r.Scan(&a.ID, &a.Organization, &a.OrganizationName, &a.Email, &a.Name, &a.Language, &a.Role, &a.Directory, &a.ExternalID, &a.Password, &a.TOTPSecret, &a.TOTP, &a.TOTPStep, &a.Disabled, &created, &a.Version)
 	a.CreatedAt = at(created)
 	return a, err
 }

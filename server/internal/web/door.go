@@ -52,7 +52,7 @@ func (s *Server) showSignIn(c *call, status int, v signInView, email string) err
 func (s *Server) doSignIn(c *call) error {
 	get := c.r.PostFormValue
 	v := signInView{Next: local(get("next"), "/tickets")}
-	in := people.Credentials{Email: get("email"), Password: get("password"), Address: c.address(), UserAgent: c.r.UserAgent()}
+	in := people.Credentials{Email: get("email"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()}
 	key := ""
 	if get("step") == "code" {
 		k, err := c.r.Cookie(stepCookie)

@@ -37,6 +37,8 @@ import (
 type Options struct {
 	desk.Options
 	Seal cipher.AEAD // for secrets that must be read again
+	LDAP LDAP        // both reach the directories in which people have their passwords
+	OIDC OIDC
 }
 
 // People are the use cases.
@@ -45,6 +47,7 @@ type People struct {
 	hashing chan struct{} // one token for each hash that may run
 	account *limiter
 	address *limiter
+	node    string // who holds a lease
 }
 
 // New returns the use cases.
@@ -52,7 +55,7 @@ func New(o Options) *People {
 	if o.Options.Seal == nil {
 		o.Options.Seal = o.Seal
 	}
-	return &People{o: o, hashing: hashingSlots(), account: newLimiter(10, time.Minute), address: newLimiter(60, 10*time.Second)}
+	return &People{o: o, hashing: hashingSlots(), account: newLimiter(10, time.Minute), address: newLimiter(60, 10*time.Second), node: rand.Text()}
 }
 
 const (
@@ -203,7 +206,7 @@ func (p *People) prepare(ctx context.Context, n NewAccount, r account.Role) (a a
 func (p *People) settle(c *desk.Change, a account.Account, n NewAccount) (SignedIn, error) {
 	invited, err := c.AccountByEmail(a.Email)
 	switch {
-	case err == nil && invited.Password != "":
+	case err == nil && (invited.Password != "" || invited.Directory != ""):
 		return SignedIn{}, desk.Refuse(desk.ErrConflict, "email_taken")
 	case err == nil:
 		a.ID, a.CreatedAt, a.Version = invited.ID, invited.CreatedAt, invited.Version
@@ -245,6 +248,7 @@ type Credentials struct {
 	Email     string
 	Password  string
 	Code      string
+	Language  string // of the page, for an account that is made
 	Address   string
 	UserAgent string
 }
@@ -271,19 +275,7 @@ func (p *People) SignIn(ctx context.Context, in Credentials) (s SignedIn, err er
 			byAccount()
 		}
 	}()
-	var a account.Account
-	err = p.o.Read(ctx, func(tx store.Tx) (err error) {
-		a, err = tx.AccountByEmail(email)
-		return err
-	})
-	if err != nil && !errors.Is(err, desk.ErrNotFound) {
-		return s, err
-	}
-	encoded := a.Password
-	if encoded == "" {
-		encoded = nobody() // an unknown address costs as much time as a known one
-	}
-	ok, err := p.checkPassword(ctx, in.Password, encoded)
+	a, ok, err := p.verified(ctx, in, email)
 	if err != nil {
 		return s, err
 	}
@@ -566,6 +558,9 @@ func (p *People) confirm(ctx context.Context, a desk.Actor, password string) err
 	if utf8.RuneCountInString(password) > account.MaxPassword {
 		return desk.Refuse(desk.ErrDenied, "password_wrong")
 	}
+	if me.Directory != "" {
+		return desk.Fail(account.ErrPasswordElsewhere)
+	}
 	if ok, err = p.checkPassword(ctx, password, me.Password); err != nil {
 		return err
 	}
@@ -667,7 +662,7 @@ func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i a
 			}
 		case err != nil:
 			return err
-		case known.Password != "":
+		case known.Password != "" || known.Directory != "":
 			return desk.Refuse(desk.ErrConflict, "email_taken")
 		case known.Role != n.Role || known.Organization != o.ID: // invited again, as somebody else
 			if err := mayMake(a, known.Role, known.Organization); err != nil {
@@ -947,6 +942,10 @@ func (p *People) ResetAccount(ctx context.Context, a desk.Actor, email string) (
 		}
 		who.Password, who.TOTP, who.TOTPSecret, who.TOTPStep, who.Disabled = encoded, false, "", 0, false
 		if err := c.SaveAccount(who); err != nil {
+			return err
+		}
+		who.Directory, who.ExternalID = "", "" // the way in when a directory fails
+		if err := c.LinkAccount(who); err != nil {
 			return err
 		}
 		if err := c.SetRecoveryCodes(who.ID, nil); err != nil {

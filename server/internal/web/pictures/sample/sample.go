@@ -38,6 +38,7 @@ import (
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/device"
+	"github.com/traybell/traybell/server/internal/directory"
 	"github.com/traybell/traybell/server/internal/store"
 	"github.com/traybell/traybell/server/internal/web"
 	"github.com/traybell/traybell/shared/api"
@@ -116,7 +117,7 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 		return nil, err
 	}
 	o := desk.Options{Store: p.store, Bus: p.Bus, Logger: log, Now: func() time.Time { return p.clock.now().UTC().Truncate(time.Microsecond) }}
-	p.People = people.New(people.Options{Options: o, Seal: seal})
+	p.People = people.New(people.Options{Options: o, Seal: seal, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	p.Tickets = deskticket.New(deskticket.Options{Options: o, Blobs: blobs})
 	p.Access = deskaccess.New(o)
 	p.Access.Reach(links{p})
