@@ -20,20 +20,21 @@ const module = "github.com/traybell/traybell/"
 // sees one operating system only.
 var imports = map[string][]string{
 	// rules: pure values and functions
-	"server/internal/account": {"shared/grant", "shared/api"},
-	"server/internal/device":  {"server/internal/account", "shared/link", "shared/grant", "shared/api"},
-	"server/internal/ticket":  {"server/internal/account", "server/internal/device", "shared/api", "shared/catalogue"},
-	"server/internal/access":  {"server/internal/account", "server/internal/device", "server/internal/ticket", "shared/grant", "shared/link", "shared/api"},
+	"server/internal/account":    {"shared/grant", "shared/api"},
+	"server/internal/device":     {"server/internal/account", "shared/link", "shared/grant", "shared/api"},
+	"server/internal/ticket":     {"server/internal/account", "server/internal/device", "server/internal/ticket/sla", "shared/api", "shared/catalogue"},
+	"server/internal/ticket/sla": {"server/internal/account", "shared/api"},
+	"server/internal/access":     {"server/internal/account", "server/internal/device", "server/internal/ticket", "shared/grant", "shared/link", "shared/api"},
 	// use cases: none calls another noun's
-	"server/internal/desk":        {"server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/store", "server/internal/bus", "shared/"},
+	"server/internal/desk":        {"server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/audit":  {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/mail":   {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/people": {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/device": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/store", "server/internal/bus", "shared/"},
-	"server/internal/desk/ticket": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/store", "server/internal/bus", "server/internal/blob", "shared/"},
+	"server/internal/desk/ticket": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/store", "server/internal/bus", "server/internal/blob", "shared/"},
 	"server/internal/desk/access": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/store", "server/internal/bus", "shared/"},
 	// data
-	"server/internal/store":           {"server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "shared/"},
+	"server/internal/store":           {"server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "shared/"},
 	"server/internal/store/storetest": {"server/internal/store"},
 	"server/internal/blob":            {},
 	// directories in which people have their passwords: foreign servers, no data of ours
@@ -42,11 +43,11 @@ var imports = map[string][]string{
 	"server/internal/relay": {"shared/"},
 	"server/internal/bus":   {},
 	// edges: use cases and rules, never the store
-	"server/internal/api":           {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
-	"server/internal/web":           {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
+	"server/internal/api":           {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
+	"server/internal/web":           {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
 	"server/internal/mail":          {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/ticket", "shared/"},
 	"server/internal/mail/mailtest": {},
-	"server/internal/httpd":         {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/relay", "server/internal/bus", "server/internal/api", "server/internal/web", "shared/"},
+	"server/internal/httpd":         {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "server/internal/relay", "server/internal/bus", "server/internal/api", "server/internal/web", "shared/"},
 	"server/internal/servertest":    {"server/internal/", "shared/"},
 	"server/cmd":                    {"server/internal/", "shared/"},
 	"server/cmd/traybell":           {"shared/"},

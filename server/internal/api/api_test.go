@@ -115,7 +115,8 @@ func TestTicketFromDeviceToAnswer(t *testing.T) {
 				want int
 			}{
 				{"status", map[string]string{"status": "paused"}, 422},
-				{"status", map[string]string{"status": "paused", "reason": "spare part"}, 200},
+				{"status", map[string]string{"status": "paused", "reason": "spare part"}, 422},
+				{"status", map[string]any{"status": "paused", "reason": "spare part", "until": time.Now().Add(48 * time.Hour).UnixMicro()}, 200},
 				{"status", map[string]string{"status": "closed"}, 200},
 				{"status", map[string]string{"status": "new"}, 409},
 				{"severity", map[string]string{"severity": "high"}, 200},

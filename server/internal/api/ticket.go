@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
@@ -228,10 +229,15 @@ func (s *server) tickets() {
 		Body struct {
 			Status ticket.Status `json:"status" enum:"new,open,waiting,paused,resolved,closed"`
 			Reason string        `json:"reason,omitempty" doc:"needed for paused"`
+			Until  int64         `json:"until,omitempty" doc:"needed for paused: when it comes back by itself"`
 		}
 	}
 	changeTicket(s, "set-ticket-status", "/tickets/{id}/status", "Move a ticket", func(in *statusInput) string { return in.ID }, func(ctx context.Context, a desk.Actor, id ticket.ID, in *statusInput) error {
-		return s.Tickets.ChangeStatus(ctx, a, id, in.Body.Status, in.Body.Reason)
+		m := ticket.Move{To: in.Body.Status, Reason: in.Body.Reason}
+		if in.Body.Until != 0 {
+			m.Until = time.UnixMicro(in.Body.Until).UTC()
+		}
+		return s.Tickets.Move(ctx, a, id, m)
 	})
 
 	type severityInput struct {

@@ -9,6 +9,7 @@ import (
 	"github.com/traybell/traybell/server/internal/device"
 	"github.com/traybell/traybell/server/internal/store"
 	"github.com/traybell/traybell/server/internal/ticket"
+	"github.com/traybell/traybell/server/internal/ticket/sla"
 	"github.com/traybell/traybell/shared/catalogue"
 )
 
@@ -148,6 +149,19 @@ var codes = []struct {
 	{ticket.ErrReason, ErrInvalid, "reason"},
 	{ticket.ErrNotYours, ErrDenied, "not_yours"},
 	{ticket.ErrClosed, ErrConflict, "closed"},
+	{ticket.ErrFollowUp, ErrConflict, "follow_up"},
+	{ticket.ErrHeld, ErrConflict, "held"},
+	{ticket.ErrMerged, ErrConflict, "merged"},
+	{ticket.ErrUntil, ErrInvalid, "until"},
+	{ticket.ErrMerge, ErrInvalid, "merge"},
+	{ticket.ErrUnmerge, ErrConflict, "unmerge"},
+	{ticket.ErrMinutes, ErrInvalid, "minutes"},
+	{sla.ErrZone, ErrInvalid, "zone"},
+	{sla.ErrHours, ErrInvalid, "hours"},
+	{sla.ErrHolidays, ErrInvalid, "holidays"},
+	{sla.ErrName, ErrInvalid, "name"},
+	{sla.ErrTargets, ErrInvalid, "targets"},
+	{sla.ErrDuty, ErrInvalid, "duty"},
 
 	{access.ErrOver, ErrConflict, "session_over"},
 	{access.ErrEvent, ErrConflict, "session_over"},

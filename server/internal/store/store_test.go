@@ -347,7 +347,7 @@ func TestTickets(t *testing.T) {
 					t.Errorf("%s: %v, want %v", c.name, got, c.want)
 				}
 			}
-			if m, err := tx.TicketCounts(store.TicketFilter{Status: ticket.Closed}); m[ticket.Open] != 1 || m[ticket.New] != 1 || err != nil {
+			if m, _, err := tx.TicketCounts(store.TicketFilter{Status: ticket.Closed}); m[ticket.Open] != 1 || m[ticket.New] != 1 || err != nil {
 				t.Errorf("counts %v, %v", m, err)
 			}
 			return nil

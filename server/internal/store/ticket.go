@@ -10,6 +10,7 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/device"
 	"github.com/traybell/traybell/server/internal/ticket"
+	"github.com/traybell/traybell/shared/api"
 )
 
 // NextTicketNumber returns a number above all that were given before. A transaction that does not
@@ -18,31 +19,38 @@ func (t Tx) NextTicketNumber() (int64, error) { return t.e.nextNumber(t) }
 
 const insertTicket = `insert into tickets (id, number, organization_id, subject, title, text, category, severity, answers, status, reason,
 	requester_account, requester_name, requester_email, requester_phone, requester_confirmed, device_id, os_user, os_user_id, language, source, assignee,
-	facts, body_hash, created_at, updated_at, resolved_at, closed_at, customer_last, version)
-	values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, 1)`
+	facts, body_hash, created_at, updated_at, resolved_at, closed_at, customer_last, queue_id, follows, first_due, solution_due, next_due, due_at, wake_at, version)
+	values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, 1)`
 
 // InsertTicket stores a new ticket with the hash of the body it was made from; ErrExists when the id is taken.
 func (t Tx) InsertTicket(k ticket.Ticket, bodyHash string) error {
+	if err := t.countTicket(counted{}, countedOf(k)); err != nil {
+		return err
+	}
 	_, err := t.exec(insertTicket, k.ID, k.Number, k.Organization, k.Subject, k.Title, k.Text, k.Category, k.Severity, jsonText(k.Answers), k.Status, k.Reason,
 		k.Requester.Account, k.Requester.Name, k.Requester.Email, k.Requester.Phone, k.Requester.Confirmed, k.Device, k.OSUser, k.OSUserID, k.Language, k.Source, k.Assignee,
-		jsonText(k.Facts), bodyHash, micros(k.CreatedAt), micros(k.UpdatedAt), micros(k.ResolvedAt), micros(k.ClosedAt), k.CustomerLast)
+		jsonText(k.Facts), bodyHash, micros(k.CreatedAt), micros(k.UpdatedAt), micros(k.ResolvedAt), micros(k.ClosedAt), k.CustomerLast,
+		k.Queue, k.Follows, micros(k.Promise.FirstDue), micros(k.Promise.Due), micros(k.Promise.NextDue), micros(k.Promise.Soonest()), micros(k.Promise.WakeAt))
 	return err
 }
 
 const tickets = `select t.id, t.number, t.organization_id, o.name, t.subject, t.title, t.text, t.category, t.severity, t.answers, t.status, t.reason,
 	t.requester_account, t.requester_name, t.requester_email, t.requester_phone, t.requester_confirmed, t.device_id, coalesce(d.name, ''), t.os_user, t.os_user_id, t.language, t.source,
-	t.assignee, coalesce(s.name, ''), t.facts, t.created_at, t.updated_at, t.resolved_at, t.closed_at, t.customer_last, t.version
-	from tickets t join organizations o on o.id = t.organization_id left join devices d on d.id = t.device_id left join accounts s on s.id = t.assignee`
+	t.assignee, coalesce(s.name, ''), t.facts, t.created_at, t.updated_at, t.resolved_at, t.closed_at, t.customer_last,
+	t.queue_id, coalesce(q.name, ''), t.waits_for, t.paused_until, t.merged_into, t.follows, t.reopened, t.first_due, t.solution_due, t.next_due, t.first_met, t.missed, t.wake_at, t.version
+	from tickets t join organizations o on o.id = t.organization_id left join devices d on d.id = t.device_id left join accounts s on s.id = t.assignee left join queues q on q.id = t.queue_id`
 
 func scanTicket(r row) (k ticket.Ticket, err error) {
 	var answers, facts string
-	var created, updated, resolved, closed int64
+	var created, updated, resolved, closed, paused, firstDue, due, nextDue, firstMet, wake int64
 	if err := r.Scan(&k.ID, &k.Number, &k.Organization, &k.OrganizationName, &k.Subject, &k.Title, &k.Text, &k.Category, &k.Severity, &answers, &k.Status, &k.Reason,
 		&k.Requester.Account, &k.Requester.Name, &k.Requester.Email, &k.Requester.Phone, &k.Requester.Confirmed, &k.Device, &k.DeviceName, &k.OSUser, &k.OSUserID, &k.Language, &k.Source,
-		&k.Assignee, &k.AssigneeName, &facts, &created, &updated, &resolved, &closed, &k.CustomerLast, &k.Version); err != nil {
+		&k.Assignee, &k.AssigneeName, &facts, &created, &updated, &resolved, &closed, &k.CustomerLast,
+		&k.Queue, &k.QueueName, &k.WaitsFor, &paused, &k.MergedInto, &k.Follows, &k.Reopened, &firstDue, &due, &nextDue, &firstMet, &k.Promise.Missed, &wake, &k.Version); err != nil {
 		return k, err
 	}
-	k.CreatedAt, k.UpdatedAt, k.ResolvedAt, k.ClosedAt = at(created), at(updated), at(resolved), at(closed)
+	k.CreatedAt, k.UpdatedAt, k.ResolvedAt, k.ClosedAt, k.PausedUntil = at(created), at(updated), at(resolved), at(closed), at(paused)
+	k.Promise.FirstDue, k.Promise.Due, k.Promise.NextDue, k.Promise.FirstMet, k.Promise.WakeAt = at(firstDue), at(due), at(nextDue), at(firstMet), at(wake)
 	if err := json.Unmarshal([]byte(answers), &k.Answers); err != nil {
 		return k, fmt.Errorf("answers of ticket %s: %w", k.ID, err)
 	}
@@ -70,15 +78,26 @@ func (t Tx) TicketBody(id ticket.ID) (string, error) {
 }
 
 const saveTicket = `update tickets set severity = $1, status = $2, reason = $3, assignee = $4, updated_at = $5, resolved_at = $6, closed_at = $7, customer_last = $8, requester_confirmed = $9,
-	version = version + 1 where id = $10 and version = $11`
+	category = $10, queue_id = $11, waits_for = $12, paused_until = $13, merged_into = $14, follows = $15, reopened = $16, first_due = $17, solution_due = $18, next_due = $19, due_at = $20, first_met = $21,
+	missed = $22, wake_at = $23, version = version + 1 where id = $24 and version = $25`
 
 // SaveTicket stores what may change of a ticket, or returns ErrStale.
 func (t Tx) SaveTicket(k ticket.Ticket) error {
-	return t.change(saveTicket, k.Severity, k.Status, k.Reason, k.Assignee, micros(k.UpdatedAt), micros(k.ResolvedAt), micros(k.ClosedAt), k.CustomerLast, k.Requester.Confirmed, k.ID, k.Version)
+	before, err := one(t, scanCounted, ticketCounted, k.ID)
+	if err != nil {
+		return err
+	}
+	if err := t.countTicket(before, countedOf(k)); err != nil {
+		return err
+	}
+	return t.change(saveTicket, k.Severity, k.Status, k.Reason, k.Assignee, micros(k.UpdatedAt), micros(k.ResolvedAt), micros(k.ClosedAt), k.CustomerLast, k.Requester.Confirmed,
+		k.Category, k.Queue, k.WaitsFor, micros(k.PausedUntil), k.MergedInto, k.Follows, k.Reopened, micros(k.Promise.FirstDue), micros(k.Promise.Due), micros(k.Promise.NextDue),
+		micros(k.Promise.Soonest()), micros(k.Promise.FirstMet), k.Promise.Missed, micros(k.Promise.WakeAt), k.ID, k.Version)
 }
 
 var sorts = map[ticket.Sort]string{
 	ticket.ByUpdated:  "t.updated_at",
+	ticket.ByDue:      "t.due_at",
 	ticket.ByNumber:   "t.number",
 	ticket.ByStatus:   "case t.status when 'new' then 0 when 'open' then 1 when 'waiting' then 2 when 'paused' then 3 when 'resolved' then 4 else 5 end",
 	ticket.BySubject:  "lower(t.title)",
@@ -88,21 +107,34 @@ var sorts = map[ticket.Sort]string{
 // TicketFilter chooses tickets. Zero fields choose all.
 type TicketFilter struct {
 	Organization account.OrganizationID // only of this organization
+	Queue        ticket.QueueID         // only of this queue; NoQueue: of none
 	Requester    account.ID             // only of this account
 	Sight        *Sight                 // only what somebody may see; nil: all
 	Device       device.ID
-	OSUserID     string // with Device: filed by this user of it
-	Assignee     account.ID
+	OSUserID     string     // with Device: filed by this user of it
+	Assignee     account.ID // NoAssignee: nobody's
+	Category     string
+	Severity     api.Severity
 	Status       ticket.Status // empty: every status
 	Live         bool          // not closed
+	Overdue      time.Time     // live, with a promise that ran out before
+	Held         bool          // waits for an approval
 	Query        string        // words in number, subject, text, people or messages
 	Internal     bool          // Query searches notes too
 	Sort         ticket.Sort   // default ticket.ByUpdated
 	Ascending    bool
-	Before       int64 // only numbers below: the cursor of a list by descending number
+	Before       int64     // only numbers below: the cursor of a list by descending number
+	Since        time.Time // made at or after
+	Until        time.Time // made before
 	Offset       int
 	Limit        int // default 50
 }
+
+// Filters for what belongs to nobody.
+const (
+	NoAssignee account.ID     = "-"
+	NoQueue    ticket.QueueID = "-"
+)
 
 // Sight is what one account may see of the tickets: its own, and beside them those of some organizations
 // and queues, if any.
@@ -111,10 +143,11 @@ type Sight struct {
 	Assigned bool                     // in Within: those that were given to it
 	All      bool                     // in Within: all
 	Within   []account.OrganizationID // nil: every organization
+	Queues   []ticket.QueueID         // in Within: only these, if any
 }
 
 func (s Sight) and(w *where) {
-	if s.All && s.Within == nil {
+	if s.All && s.Within == nil && len(s.Queues) == 0 {
 		return
 	}
 	var or []string
@@ -128,6 +161,12 @@ func (s Sight) and(w *where) {
 			and = append(and, "t.organization_id in (?"+strings.Repeat(", ?", len(s.Within)-1)+")")
 			for _, o := range s.Within {
 				args = append(args, o)
+			}
+		}
+		if len(s.Queues) > 0 {
+			and = append(and, "t.queue_id in (?"+strings.Repeat(", ?", len(s.Queues)-1)+")")
+			for _, q := range s.Queues {
+				args = append(args, q)
 			}
 		}
 		if !s.All {
@@ -149,8 +188,36 @@ func (t Tx) ticketWhere(f TicketFilter) *where {
 	if f.Organization != "" {
 		w.and("t.organization_id = ?", f.Organization)
 	}
+	switch f.Queue {
+	case "":
+	case NoQueue:
+		w.and("t.queue_id = ''")
+	default:
+		w.and("t.queue_id = ?", f.Queue)
+	}
 	if f.Requester != "" {
 		w.and("t.requester_account = ? and t.requester_account <> ''", f.Requester)
+	}
+	if f.Category != "" {
+		w.and("t.category = ?", f.Category)
+	}
+	if f.Severity != "" {
+		w.and("t.severity = ?", f.Severity)
+	}
+	if f.Held {
+		w.and("t.status = 'waiting' and t.waits_for = 'approval'")
+	}
+	if !f.Overdue.IsZero() {
+		w.and("t.due_at < ?", micros(f.Overdue))
+	}
+	if !f.Overdue.IsZero() || f.Sort == ticket.ByDue {
+		w.and("t.due_at > 0 and t.status <> 'closed'")
+	}
+	if !f.Since.IsZero() {
+		w.and("t.created_at >= ?", micros(f.Since))
+	}
+	if !f.Until.IsZero() {
+		w.and("t.created_at < ?", micros(f.Until))
 	}
 	if f.Device != "" {
 		w.and("t.device_id = ? and t.device_id <> ''", f.Device)
@@ -158,11 +225,15 @@ func (t Tx) ticketWhere(f TicketFilter) *where {
 	if f.OSUserID != "" {
 		w.and("t.os_user_id = ?", f.OSUserID)
 	}
-	if f.Assignee != "" {
+	switch f.Assignee {
+	case "":
+	case NoAssignee:
+		w.and("t.assignee = ''")
+	default:
 		w.and("t.assignee = ?", f.Assignee)
 	}
-	if f.Live {
-		w.and("t.status <> 'closed'")
+	if f.Live || f.Status != "" && f.Status != ticket.Closed {
+		w.and("t.status <> 'closed'") // as the partial indexes say it
 	}
 	if f.Status != "" {
 		w.and("t.status = ?", f.Status)
@@ -182,6 +253,12 @@ func (t Tx) ticketWhere(f TicketFilter) *where {
 	return w
 }
 
+// ticketFrom is the tables and condition of f. A search by words starts at the index of words, from the newest
+// number down, so that a list stops as soon as it is full however many tickets hold the words.
+func (t Tx) ticketFrom(f TicketFilter) (string, *where) {
+	return "from tickets t", t.ticketWhere(f)
+}
+
 // Tickets lists tickets; those that sort alike are ordered newest first.
 func (t Tx) Tickets(f TicketFilter) ([]ticket.Ticket, error) {
 	w := t.ticketWhere(f)
@@ -197,22 +274,6 @@ func (t Tx) Tickets(f TicketFilter) ([]ticket.Ticket, error) {
 	}
 	q := tickets + w.String() + " order by " + column + ", t.number desc limit " + w.next(f.Limit) + " offset " + w.next(max(f.Offset, 0))
 	return all(t, scanTicket, q, w.args...)
-}
-
-// TicketCounts counts the tickets that f chooses by their status, without regard to f.Status.
-func (t Tx) TicketCounts(f TicketFilter) (map[ticket.Status]int, error) {
-	f.Status = ""
-	w := t.ticketWhere(f)
-	type count struct {
-		status ticket.Status
-		n      int
-	}
-	list, err := all(t, func(r row) (c count, err error) { return c, r.Scan(&c.status, &c.n) }, `select t.status, count(*) from tickets t`+w.String()+` group by t.status`, w.args...)
-	m := map[ticket.Status]int{}
-	for _, c := range list {
-		m[c.status] = c.n
-	}
-	return m, err
 }
 
 // TicketNews is a ticket that has moved, and who of staff has answered last meanwhile.

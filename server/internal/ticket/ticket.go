@@ -2,7 +2,7 @@
 // ticket from one to the other, and what an answer does to it.
 //
 // It is pure: values and the time go in, a value or a named error comes out. The desk calls it; edges
-// use its types. Working hours, contracts and approvals are not part of it yet.
+// use its types. What a contract promises is computed by package sla from Log.
 package ticket
 
 import (
@@ -27,7 +27,7 @@ type Status string
 const (
 	New      Status = "new"      // nobody has taken it
 	Open     Status = "open"     // somebody works on it
-	Waiting  Status = "waiting"  // for the requester's answer
+	Waiting  Status = "waiting"  // for the requester's answer, or for an approval
 	Paused   Status = "paused"   // planned for later, with a reason
 	Resolved Status = "resolved" // done, we think; the requester may say otherwise
 	Closed   Status = "closed"   // done; access given for it is over
@@ -50,6 +50,7 @@ type Sort string
 // The columns.
 const (
 	ByUpdated  Sort = "updated"
+	ByDue      Sort = "due" // what is due soonest first; live tickets only
 	ByNumber   Sort = "number"
 	ByStatus   Sort = "status"
 	BySubject  Sort = "subject"
@@ -57,7 +58,7 @@ const (
 )
 
 // Sorts lists them.
-var Sorts = []Sort{ByUpdated, ByNumber, ByStatus, BySubject, BySeverity}
+var Sorts = []Sort{ByUpdated, ByDue, ByNumber, ByStatus, BySubject, BySeverity}
 
 // Source tells where a ticket was filed.
 type Source string
@@ -70,8 +71,25 @@ const (
 	FromPhone  Source = "phone" // made by a technician for a caller or for a session
 )
 
-// ReopenWithin is how long after Resolved an answer of the requester reopens a ticket.
-const ReopenWithin = 14 * 24 * time.Hour
+// Times of a ticket's life.
+const (
+	ReopenWithin = 14 * 24 * time.Hour // after Resolved, in which an answer of the requester reopens a ticket
+	CloseAfter   = 5                   // working days after Resolved on which a ticket closes by itself
+	UndoMerge    = 30 * 24 * time.Hour // in which a merge can be taken back
+	PauseAtMost  = 366 * 24 * time.Hour
+)
+
+// QueueID is the id of a queue, a UUIDv7.
+type QueueID = account.Queue
+
+// WaitsFor tells for whom a ticket in Waiting waits.
+type WaitsFor string
+
+// For whom a ticket waits.
+const (
+	ForRequester WaitsFor = ""
+	ForApproval  WaitsFor = "approval" // of the customer's responsible person; nobody works on it meanwhile
+)
 
 // Errors of this package. Each is a sentence that a person can be shown.
 var (
@@ -88,6 +106,14 @@ var (
 	ErrReason   = errors.New("a reason is needed, so that the requester can read it")
 	ErrNotYours = errors.New("only support can put a ticket into that status")
 	ErrClosed   = errors.New("this ticket is closed; file a new one and name this number in it")
+	ErrFollowUp = errors.New("this ticket was solved more than 14 days ago; what is written now makes a new one that follows it")
+	ErrHeld     = errors.New("this ticket waits for an approval; until it is decided nobody works on it")
+	ErrMerged   = errors.New("this ticket was merged into another one; write there")
+	ErrUntil    = errors.New("a date is needed, in the future and within a year, on which the ticket comes back by itself")
+	ErrMerge    = errors.New("these tickets can't be merged: both must be of one organization, and neither may be merged already")
+	ErrUnmerge  = errors.New("a merge can be taken back within 30 days")
+	ErrKind     = errors.New("the kind of a category must be plain, password, security or permission")
+	ErrMinutes  = errors.New("time worked is between 1 minute and 24 hours, with a note of at most 2000 characters")
 )
 
 // Contact is the person a ticket is for.
@@ -112,7 +138,14 @@ type Ticket struct {
 	Severity         api.Severity
 	Answers          api.Answers
 	Status           Status
-	Reason           string // why it is paused
+	Reason           string    // why it is paused
+	PausedUntil      time.Time // zero: not paused
+	WaitsFor         WaitsFor
+	Queue            QueueID // empty: none
+	QueueName        string
+	MergedInto       ID // empty: not merged
+	Follows          ID // empty: does not follow an older ticket
+	Reopened         int
 	Requester        Contact
 	Device           device.ID // empty: not filed from a device
 	DeviceName       string
@@ -128,7 +161,30 @@ type Ticket struct {
 	ResolvedAt       time.Time // zero: not resolved
 	ClosedAt         time.Time // zero: not closed
 	CustomerLast     bool      // the requester spoke last
+	Promise          Promise
 	Version          int64
+}
+
+// Promise is what the contract has made of the ticket's log when it was last looked at: for lists. The page
+// computes it anew.
+type Promise struct {
+	FirstDue time.Time // the first answer; zero: none is promised, or it was given
+	Due      time.Time // the solution; zero: none is promised, or its clock stands
+	NextDue  time.Time // a further answer; zero: none is owed
+	FirstMet time.Time // when the first answer was given
+	Missed   bool      // an answer or the solution came too late, or is late now
+	WakeAt   time.Time // when something happens to the ticket by itself; zero: never
+}
+
+// Soonest is the promise that runs out first; zero when none runs.
+func (p Promise) Soonest() time.Time {
+	var soonest time.Time
+	for _, t := range []time.Time{p.FirstDue, p.Due, p.NextDue} {
+		if !t.IsZero() && (soonest.IsZero() || t.Before(soonest)) {
+			soonest = t
+		}
+	}
+	return soonest
 }
 
 // MessageKind tells messages from notes.
@@ -247,123 +303,4 @@ func FileName(s string) string {
 		return "file"
 	}
 	return s
-}
-
-// moves are the status changes that staff may make by hand. New is only where a ticket starts.
-var moves = map[Status][]Status{
-	New:      {Open, Waiting, Paused, Resolved, Closed},
-	Open:     {Waiting, Paused, Resolved, Closed},
-	Waiting:  {Open, Paused, Resolved, Closed},
-	Paused:   {Open, Waiting, Resolved, Closed},
-	Resolved: {Open, Closed},
-	Closed:   {Open},
-}
-
-// Moves lists the statuses into which a person with these rights may put the ticket now. mine says
-// that the person is its requester or speaks for its organization.
-func (t Ticket) Moves(r account.Rights, mine bool, now time.Time) []Status {
-	if r.Has(account.TicketsWork) {
-		return moves[t.Status]
-	}
-	if !mine {
-		return nil
-	}
-	switch t.Status {
-	case New, Open, Waiting, Paused:
-		return []Status{Closed}
-	case Resolved:
-		if t.Reopenable(now) {
-			return []Status{Open, Closed}
-		}
-		return []Status{Closed}
-	}
-	return nil
-}
-
-// Reopenable reports whether an answer of the requester still reopens the resolved ticket.
-func (t Ticket) Reopenable(now time.Time) bool {
-	return t.Status == Resolved && now.Sub(t.ResolvedAt) < ReopenWithin
-}
-
-// ChangeStatus puts t into another status. Paused needs a reason. Putting it where it is changes nothing.
-func (t Ticket) ChangeStatus(to Status, reason string, r account.Rights, mine bool, now time.Time) (Ticket, error) {
-	if !slices.Contains(Statuses, to) {
-		return t, ErrStatus
-	}
-	if to == t.Status {
-		return t, nil
-	}
-	if !slices.Contains(t.Moves(r, mine, now), to) {
-		if !r.Has(account.TicketsWork) {
-			return t, ErrNotYours
-		}
-		return t, ErrMove
-	}
-	if !text(reason, 1000) || to == Paused && strings.TrimSpace(reason) == "" {
-		return t, ErrReason
-	}
-	return t.move(to, strings.TrimSpace(reason), now), nil
-}
-
-func (t Ticket) move(to Status, reason string, now time.Time) Ticket {
-	t.Status, t.UpdatedAt = to, now
-	t.Reason = ""
-	if to == Paused {
-		t.Reason = reason
-	}
-	switch to {
-	case Resolved:
-		t.ResolvedAt = now
-	case Closed:
-		if t.ResolvedAt.IsZero() {
-			t.ResolvedAt = now
-		}
-		t.ClosedAt = now
-	default:
-		t.ResolvedAt, t.ClosedAt = time.Time{}, time.Time{}
-	}
-	return t
-}
-
-// Answer applies a public message by staff or requester: staff's first answer opens a new ticket, the
-// requester's returns a waiting or recently resolved one to Open. A closed ticket takes none.
-func (t Ticket) Answer(staff bool, now time.Time) (Ticket, error) {
-	if t.Status == Closed {
-		return t, ErrClosed
-	}
-	t.UpdatedAt = now
-	t.CustomerLast = !staff
-	switch {
-	case staff && t.Status == New:
-		t = t.move(Open, "", now)
-	case !staff && t.Status == Waiting:
-		t = t.move(Open, "", now)
-	case !staff && t.Status == Resolved:
-		if !t.Reopenable(now) {
-			return t, ErrClosed
-		}
-		t = t.move(Open, "", now)
-	}
-	return t, nil
-}
-
-// Assign gives t to a technician; an empty id gives it to nobody. Taking a new ticket opens it.
-func (t Ticket) Assign(to account.ID, name string, now time.Time) (Ticket, error) {
-	if t.Status == Closed {
-		return t, ErrClosed
-	}
-	t.Assignee, t.AssigneeName, t.UpdatedAt = to, name, now
-	if to != "" && t.Status == New {
-		t = t.move(Open, "", now)
-	}
-	return t, nil
-}
-
-// ChangeSeverity sets the severity.
-func (t Ticket) ChangeSeverity(s api.Severity, now time.Time) (Ticket, error) {
-	if !slices.Contains(api.Severities, s) {
-		return t, ErrSeverity
-	}
-	t.Severity, t.UpdatedAt = s, now
-	return t, nil
 }

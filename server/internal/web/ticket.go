@@ -31,6 +31,7 @@ type ticketView struct {
 	Takeable         bool
 	TakeMain         bool
 	Moves            []choice
+	Tomorrow         string // the first date to which it can be paused
 	Severities       []choice
 	Staffs           []choice // to whom the ticket can be handed over
 	Thread           []entry
@@ -91,7 +92,7 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 	view := ticketView{
 		Number: k.Number, Title: k.Title, Status: c.status(k.Status), Severity: c.severity(k.Severity), Staff: staff,
 		Assignee: k.AssigneeName, Origin: c.T("web.origin", "Subject", c.origin(k), "When", c.date(k.CreatedAt)),
-		Draft: draft, Error: problem, To: c.T("web.to.support"), Write: k.Status != ticket.Closed,
+		Draft: draft, Error: problem, To: c.T("web.to.support"), Write: k.Status != ticket.Closed || !staff && k.Reopenable(c.now),
 	}
 	if k.Assignee == "" {
 		view.Assignee = c.T("web.nobody")
@@ -99,6 +100,7 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 	for _, m := range v.Moves {
 		view.Moves = append(view.Moves, choice{Code: string(m), Word: c.T("word.status." + string(m)), NeedsReason: m == ticket.Paused, Verb: c.T("web.verb." + verb(m))})
 	}
+	view.Tomorrow = c.now.In(c.zone).AddDate(0, 0, 1).Format(time.DateOnly)
 	var sessions []access.Session
 	if staff {
 		view.To = c.T("web.to", "Name", contactName(k.Requester))
@@ -402,10 +404,23 @@ func (s *Server) changeStatus(c *call) error {
 	if err != nil {
 		return desk.Fail(err)
 	}
-	if err := s.o.Tickets.ChangeStatus(c.ctx, c.actor, v.Ticket.ID, to, c.r.PostFormValue("reason")); err != nil {
+	m := ticket.Move{To: to, Reason: c.r.PostFormValue("reason")}
+	if to == ticket.Paused {
+		m.Until = c.morning(c.r.PostFormValue("until"))
+	}
+	if err := s.o.Tickets.Move(c.ctx, c.actor, v.Ticket.ID, m); err != nil {
 		return err
 	}
 	return c.redirect(c.ticketPath(v.Ticket.Number) + "?done=moved")
+}
+
+// morning is 8 o'clock of a date as a form's date field writes it, in the reader's zone; zero when it is none.
+func (c *call) morning(date string) time.Time {
+	d, err := time.ParseInLocation(time.DateOnly, date, c.zone)
+	if err != nil {
+		return time.Time{}
+	}
+	return d.Add(8 * time.Hour)
 }
 
 // assign hands the ticket over to another technician.

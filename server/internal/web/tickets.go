@@ -215,7 +215,7 @@ func (c *call) says(k ticket.Ticket) *says {
 	case ticket.Waiting:
 		return &says{Text: c.T("web.says.waiting"), Strong: true}
 	case ticket.Paused:
-		return &says{Text: c.T("web.says.paused", "Reason", k.Reason)}
+		return &says{Text: c.T("web.says.paused", "Reason", k.Reason, "Day", c.day(k.PausedUntil))}
 	case ticket.Resolved:
 		return &says{Text: c.T("web.says.resolved")}
 	}

@@ -419,14 +419,17 @@ func TestATicketsLife(t *testing.T) {
 	lucia.post(path+"/messages", "kind", "answer", "text", "The red one").to(t, path)
 	marco.get(path).want(t, http.StatusOK, "The red one", "st-open", "Marco Conti has taken the ticket", "severity High")
 	marco.post(path+"/status", "status", "paused").want(t, http.StatusUnprocessableEntity)
-	marco.post(path+"/status", "status", "paused", "reason", "for 3 December: spare part").to(t, path)
-	lucia.get(path).want(t, http.StatusOK, "planned: for 3 December: spare part")
+	marco.post(path+"/status", "status", "paused", "reason", "spare part").want(t, http.StatusUnprocessableEntity)
+	marco.post(path+"/status", "status", "paused", "reason", "spare part", "until", time.Now().AddDate(0, 0, 3).Format(time.DateOnly)).to(t, path)
+	lucia.get(path).want(t, http.StatusOK, "planned for ", ": spare part")
 	marco.post(path+"/status", "status", "resolved").to(t, path)
 	lucia.get(path).want(t, http.StatusOK, "we think it is solved", "Still broken", "Close now")
 	lucia.post(path+"/status", "status", "open").to(t, path)
 	lucia.post(path+"/status", "status", "closed").to(t, path)
-	lucia.get(path).want(t, http.StatusOK, "Create a new one")
-	lucia.post(path+"/messages", "kind", "answer", "text", "one more").want(t, http.StatusUnprocessableEntity)
+	marco.get(path).want(t, http.StatusOK, "Put it back to Open")
+	marco.post(path+"/messages", "kind", "answer", "text", "one more").want(t, http.StatusUnprocessableEntity)
+	lucia.post(path+"/messages", "kind", "answer", "text", "It broke again").to(t, path)
+	lucia.get(path).want(t, http.StatusOK, "Marco is working on it", "It broke again")
 }
 
 func TestFilesOfStrangersRunNothing(t *testing.T) {

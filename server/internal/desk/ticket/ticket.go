@@ -74,6 +74,7 @@ type List struct {
 	Tickets []ticket.Ticket
 	Counts  map[ticket.Status]int // of the same filter without Status
 	Total   int                   // that the filter chooses
+	More    bool                  // there are more than Total: they were not counted to the end
 	All     int                   // the sum of Counts
 	Page    int
 	Pages   int
@@ -396,7 +397,7 @@ func scope(a desk.Actor, f *store.TicketFilter) error {
 		return desk.ErrDenied
 	}
 	works := a.May(account.TicketsWork)
-	f.Sight = &store.Sight{Account: a.Account, All: a.May(account.TicketsAll), Assigned: works, Within: a.Within()}
+	f.Sight = &store.Sight{Account: a.Account, All: a.May(account.TicketsAll), Assigned: works, Within: a.Within(), Queues: a.Reach.Queues}
 	if works {
 		f.Internal = a.Reach.All || f.Sight.All
 		if f.Internal && !a.Reach.All && f.Query != "" {
@@ -427,7 +428,7 @@ func (d *Tickets) List(ctx context.Context, a desk.Actor, f Filter) (l List, err
 		counts := s
 		counts.Before = 0
 		l = List{Page: max(f.Page, 1)}
-		if l.Counts, err = tx.TicketCounts(counts); err != nil {
+		if l.Counts, l.More, err = tx.TicketCounts(counts); err != nil {
 			return err
 		}
 		for status, n := range l.Counts {
@@ -456,11 +457,11 @@ func mine(a desk.Actor, k ticket.Ticket) bool {
 
 // works reports whether the actor may do with the ticket what only staff does.
 func works(a desk.Actor, k ticket.Ticket) bool {
-	return sees(a, k) == nil && a.MayIn(account.TicketsWork, k.Organization)
+	return sees(a, k) == nil && a.MayIn(account.TicketsWork, k.Organization) && (k.Assignee == a.Account || a.Reach.HasQueue(k.Queue))
 }
 
 func sees(a desk.Actor, k ticket.Ticket) error {
-	if mine(a, k) || a.MayIn(account.TicketsAll, k.Organization) || k.Assignee == a.Account && a.MayIn(account.TicketsWork, k.Organization) {
+	if mine(a, k) || a.MayIn(account.TicketsAll, k.Organization) && a.Reach.HasQueue(k.Queue) || k.Assignee == a.Account && a.MayIn(account.TicketsWork, k.Organization) {
 		return nil
 	}
 	return store.ErrNotFound
@@ -602,9 +603,15 @@ func (d *Tickets) say(ctx context.Context, a desk.Actor, id ticket.ID, kind tick
 // ChangeStatus moves a ticket. Paused needs a reason; the requester may close it or say that a resolved one
 // still does not work. Closing ends every permission that was given for the ticket.
 func (d *Tickets) ChangeStatus(ctx context.Context, a desk.Actor, id ticket.ID, to ticket.Status, reason string) error {
+	return d.Move(ctx, a, id, ticket.Move{To: to, Reason: reason})
+}
+
+// Move is ChangeStatus with the date on which a paused ticket comes back by itself.
+func (d *Tickets) Move(ctx context.Context, a desk.Actor, id ticket.ID, m ticket.Move) error {
+	to := m.To
 	return d.change(ctx, a, id, func(c *desk.Change, k ticket.Ticket) (ticket.Ticket, error) {
 		from := k.Status
-		k, err := k.ChangeStatus(to, reason, a.RightsIn(k.Organization), mine(a, k), c.Now)
+		k, err := k.ChangeStatus(m, a.RightsIn(k.Organization), mine(a, k), c.Now)
 		if err != nil || k.Status == from {
 			return k, err
 		}

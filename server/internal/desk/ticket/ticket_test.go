@@ -188,7 +188,7 @@ func TestThread(t *testing.T) {
 		if b, _ := io.ReadAll(r); string(b) != "png" {
 			t.Errorf("got %q", b)
 		}
-		if theirs.Ticket.Status != ticket.Closed || len(mine.Moves) != 0 || mine.Staff != nil || len(theirs.Staff) != 1 {
+		if theirs.Ticket.Status != ticket.Closed || len(mine.Moves) != 1 || mine.Moves[0] != ticket.Open || mine.Staff != nil || len(theirs.Staff) != 1 {
 			t.Errorf("%+v", theirs)
 		}
 	})

@@ -110,7 +110,11 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	}
 	moves := func(ago time.Duration, a desk.Actor, id ticket.ID, to ticket.Status, reason string) {
 		p.clock.ago(ago)
-		must(p.Tickets.ChangeStatus(ctx, a, id, to, reason))
+		m := ticket.Move{To: to, Reason: reason}
+		if to == ticket.Paused {
+			m.Until = p.clock.now().AddDate(0, 0, 15)
+		}
+		must(p.Tickets.Move(ctx, a, id, m))
 	}
 	says := func(ago time.Duration, a desk.Actor, id ticket.ID, text string) {
 		p.clock.ago(ago)
@@ -140,7 +144,7 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	moves(5*day, anna, outlook, ticket.Resolved, "")
 	fuser := writes(5*day, lucia, pc, "Replace the fuser unit in HP-2F", "The spare part is ordered.", api.Low)
 	takes(5*day-hour, marco, fuser)
-	moves(4*day, marco, fuser, ticket.Paused, "3 December, spare part")
+	moves(4*day, marco, fuser, ticket.Paused, "spare part")
 	signature := files(4*day, locked, "d.ferri@studioverdi.example", "Davide Ferri", "Digital signature has expired on the tax portal", "", api.High)
 	takes(4*day-hour, marco, signature)
 	moves(3*day, marco, signature, ticket.Waiting, "")
