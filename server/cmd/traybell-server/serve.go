@@ -79,7 +79,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 			}
 		})
 	}
-	portal, err := web.New(web.Options{People: in.people, Devices: in.devices, Tickets: in.tickets, Access: in.access, Relay: r, Bus: in.bus, Logger: log, PublicURL: in.url.String()})
+	portal, err := web.New(web.Options{People: in.people, Devices: in.devices, Tickets: in.tickets, Access: in.access, Audit: in.audit, Relay: r, Bus: in.bus, Logger: log, PublicURL: in.url.String()})
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ type Actor struct {
 	Login        string       // id of the login, when signed in by a browser
 	Token        string       // id of the API token, when that is how the actor came
 	StandsFor    []account.ID // the responsible persons whose deputy the actor is today
+	For          string       // in whose place, as Ref names them; empty: their own
 }
 
 // Device is the actor for what a device does by itself.
@@ -70,6 +71,21 @@ func (a Actor) Ref() string {
 		return "device:" + string(a.Device)
 	}
 	return "system"
+}
+
+// InPlaceOf is the actor while they do something for somebody else: with that person's credentials, or about
+// that person's own data. The audit log names both.
+func (a Actor) InPlaceOf(id account.ID) Actor {
+	a.For = "account:" + string(id)
+	return a
+}
+
+// ActingFor is for whom the actor acts, as the audit log names them.
+func (a Actor) ActingFor() string {
+	if a.For != "" {
+		return a.For
+	}
+	return a.Ref()
 }
 
 // May reports whether the actor has a right anywhere. Those about the server as a whole need a
@@ -193,7 +209,8 @@ func (c *Change) NewID() string {
 }
 
 // Record writes an audit row: action is "noun.verb-in-the-past", object "noun:id" with the name under which
-// people know it, detail anything that explains the change (never a secret, never content).
+// people know it, detail anything that explains the change (never a secret, never content, never a person's name:
+// names stand apart, where they can be anonymised). Its words are "log." + action in the catalogue.
 func (c *Change) Record(action, object, objectName string, detail any) error {
 	if detail == nil {
 		detail = struct{}{}
@@ -212,7 +229,28 @@ func (c *Change) Record(action, object, objectName string, detail any) error {
 			return err
 		}
 	}
-	return c.AddEntry(store.Entry{ID: c.NewID(), At: c.Now, Actor: c.Actor.Ref(), Via: c.Actor.Via, Address: c.Actor.Address, Action: action, Object: object, Detail: string(b)})
+	of, err := c.whose(object)
+	if err != nil {
+		return err
+	}
+	return c.AddEntry(store.Entry{ID: c.NewID(), At: c.Now, Actor: c.Actor.Ref(), ActingFor: c.Actor.ActingFor(), Organization: of, Via: c.Actor.Via, Address: c.Actor.Address,
+		Action: action, Object: object, Detail: string(b)})
+}
+
+// whose is the organization in whose log an entry about an object stands: the object's, else the actor's.
+func (c *Change) whose(object string) (account.OrganizationID, error) {
+	of, err := c.OrganizationOf(object)
+	if !errors.Is(err, store.ErrNotFound) {
+		return of, err
+	}
+	if c.Actor.Device == "" {
+		return c.Actor.Organization, nil
+	}
+	of, err = c.OrganizationOf(c.Actor.Ref())
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return of, err
 }
 
 // Owe queues a side effect that must happen once the change is on the disk, whatever becomes of

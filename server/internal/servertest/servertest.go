@@ -124,7 +124,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	s.Postman = desk.NewWorker(base)
 	s.Postman.Batch = 1
 	s.Mails.Handle(s.Postman)
-	portal, err := web.New(web.Options{People: s.People, Devices: s.Devices, Tickets: s.Tickets, Access: s.Access, Relay: s.Relay, Bus: s.Bus, Logger: logger, PublicURL: s.URL, Now: o.Now})
+	portal, err := web.New(web.Options{People: s.People, Devices: s.Devices, Tickets: s.Tickets, Access: s.Access, Audit: s.Audit, Relay: s.Relay, Bus: s.Bus, Logger: logger, PublicURL: s.URL, Now: o.Now})
 	must(err)
 	rest := api.New(api.Options{People: s.People, Devices: s.Devices, Tickets: s.Tickets, Access: s.Access, Audit: s.Audit, Relay: s.Relay, Logger: logger, URL: s.URL})
 	s.Roots = x509.NewCertPool()

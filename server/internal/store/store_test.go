@@ -499,7 +499,7 @@ func TestAudit(t *testing.T) {
 			if list, err := tx.ChainedEntries(1, 10); len(list) != 1 || list[0].Hash != "hh" || err != nil {
 				t.Errorf("got %+v, %v", list, err)
 			}
-			if list, err := tx.Entries(store.EntryFilter{Object: "ticket:t1", Actor: "account:a1", Before: "e2"}); len(list) != 1 || list[0].ActorName != "Anna B" || err != nil {
+			if list, err := tx.Entries(store.EntryFilter{Objects: []string{"ticket:t1"}, Actors: []string{"account:a1"}, Before: "e2"}); len(list) != 1 || list[0].ActorName != "Anna B" || err != nil {
 				t.Errorf("got %+v, %v", list, err)
 			}
 			return nil

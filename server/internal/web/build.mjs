@@ -109,7 +109,9 @@ async function style(name, parts) {
   put(name, code)
 }
 const tabler = purge(read('node_modules/@tabler/core/dist/css/tabler.min.css').replace(/\/\*[\s\S]*?\*\//g, ''))
-await style('portal.css', [tabler, read('src/css/traybell.css'), read('src/css/portal.css')])
+// traybell.css and portal.css first; pages with a file of their own follow
+const own = files('src/css', '.css').filter((f) => !['traybell.css', 'portal.css', 'console.css'].includes(f))
+await style('portal.css', [tabler, read('src/css/traybell.css'), read('src/css/portal.css'), ...own.map((f) => read('src/css', f))])
 await style('console.css', [read('node_modules/@xterm/xterm/css/xterm.css'), read('src/css/console.css')])
 
 for (const entry of ['portal', 'console']) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
+	"github.com/traybell/traybell/server/internal/desk/audit"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/ticket"
 	"github.com/traybell/traybell/shared/catalogue"
@@ -100,6 +101,9 @@ func (c *call) page(place, title string, body any) page {
 		add("organizations", "i-building", c.T("people.organizations"), c.T("people.organizations"), 0)
 	} else if c.actor.MayIn(account.OrganizationsManage, c.actor.Organization) {
 		add("organization", "i-building", c.T("people.organization"), c.T("people.organization"), 0)
+	}
+	if audit.Views(c.actor) {
+		add("log", "i-list-details", c.T("log.page.title"), c.T("log.page.title"), 0)
 	}
 	return p
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/traybell/traybell/server/internal/bus"
 	"github.com/traybell/traybell/server/internal/desk"
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
+	"github.com/traybell/traybell/server/internal/desk/audit"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
@@ -35,6 +36,7 @@ type Options struct {
 	Devices   *deskdevice.Devices
 	Tickets   *deskticket.Tickets
 	Access    *deskaccess.Sessions
+	Audit     *audit.Log
 	Relay     Channels
 	Bus       *bus.Bus
 	Logger    *slog.Logger
@@ -150,6 +152,8 @@ func (s *Server) routes() http.Handler {
 	in("POST /organizations/{id}/absences/drop", s.dropAbsence)
 	in("GET /search", s.search)
 	in("GET /events", s.events)
+	in("GET /log", s.log)
+	in("POST /log/export", s.exportLog)
 	in("GET /settings", s.settings)
 	in("POST /settings/profile", s.saveProfile)
 	in("POST /settings/password", s.savePassword)

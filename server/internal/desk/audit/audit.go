@@ -33,6 +33,7 @@ const (
 	lease           = 10 * time.Second
 	batch           = 500
 	genesis         = "traybell-audit-1"
+	genesis2        = "traybell-audit-2" // of rows that name their organization
 	context1        = "traybell-checkpoint-1\x00"
 )
 
@@ -66,8 +67,13 @@ func (c Checkpoint) bytes() []byte {
 
 // link is the hash of a row behind the one with hash before.
 func link(before string, e store.Entry) string {
+	fields := []string{genesis, before, e.ID, e.Actor, e.ActingFor, e.Via, e.Address, e.Action, e.Object, e.Detail}
+	if e.Organization != "" {
+		fields[0] = genesis2
+		fields = append(fields, string(e.Organization))
+	}
 	h := sha256.New()
-	for _, s := range []string{genesis, before, e.ID, e.Actor, e.ActingFor, e.Via, e.Address, e.Action, e.Object, e.Detail} {
+	for _, s := range fields {
 		binary.Write(h, binary.BigEndian, uint32(len(s)))
 		io.WriteString(h, s)
 	}
@@ -358,53 +364,4 @@ func readCheckpoints(f io.Reader, key ed25519.PublicKey) (list []Checkpoint, pro
 		return nil, "", fmt.Errorf("read the checkpoints: %w", err)
 	}
 	return list, "", nil
-}
-
-// Filter chooses audit rows.
-type Filter struct {
-	Object string // "ticket:ID", "device:ID", …
-	Actor  string // "account:ID", "device:ID", "system"
-	Before string // cursor: the id of the last row of the page before
-	Limit  int    // 1 to 500; default 100
-}
-
-// Row is an audit row with the names by which people know its actor and object.
-type Row struct {
-	ID         string
-	Seq        int64 // 0: not chained yet
-	At         time.Time
-	Actor      string
-	ActorName  string
-	ActingFor  string
-	Via        string
-	Address    string
-	Action     string
-	Object     string
-	ObjectName string
-	Detail     string // JSON
-	Hash       string
-}
-
-// List lists the log, the newest row first. Who may view the whole log sees all of it; others what they did
-// themselves.
-func (l *Log) List(ctx context.Context, a desk.Actor, f Filter) (list []Row, err error) {
-	if f.Limit < 1 || f.Limit > 500 {
-		f.Limit = 100
-	}
-	if a.Account == "" && !a.System {
-		return nil, desk.Fail(desk.ErrDenied)
-	}
-	if !a.Everywhere(account.AuditView) {
-		f.Actor = a.Ref()
-	}
-	err = l.o.Read(ctx, func(tx store.Tx) error {
-		list = nil
-		rows, err := tx.Entries(store.EntryFilter{Object: f.Object, Actor: f.Actor, Before: f.Before, Limit: f.Limit})
-		for _, e := range rows {
-			list = append(list, Row{ID: e.ID, Seq: e.Seq, At: e.At, Actor: e.Actor, ActorName: e.ActorName, ActingFor: e.ActingFor, Via: e.Via, Address: e.Address,
-				Action: e.Action, Object: e.Object, ObjectName: e.ObjectName, Detail: e.Detail, Hash: e.Hash})
-		}
-		return err
-	})
-	return list, err
 }

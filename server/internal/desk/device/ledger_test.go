@@ -36,7 +36,7 @@ func TestLedgerHeads(t *testing.T) {
 		cuts := func() (n int) {
 			t.Helper()
 			if err := s.Read(t.Context(), func(tx store.Tx) error {
-				list, err := tx.Entries(store.EntryFilter{Object: "device:" + req.Device})
+				list, err := tx.Entries(store.EntryFilter{Objects: []string{"device:" + req.Device}})
 				for _, e := range list {
 					if e.Action == "device.ledger_cut" {
 						n++

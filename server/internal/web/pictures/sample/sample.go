@@ -34,6 +34,7 @@ import (
 	"github.com/traybell/traybell/server/internal/bus"
 	"github.com/traybell/traybell/server/internal/desk"
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
+	"github.com/traybell/traybell/server/internal/desk/audit"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
@@ -58,6 +59,7 @@ type Portal struct {
 	Devices *deskdevice.Devices
 	Tickets *deskticket.Tickets
 	Access  *deskaccess.Sessions
+	Audit   *audit.Log
 	Bus     *bus.Bus
 
 	FirstToken string // of an empty portal
@@ -112,7 +114,7 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	identity, _, err := ed25519.GenerateKey(nil)
+	identity, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +122,7 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	p.People = people.New(people.Options{Options: o, Seal: seal, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	p.Tickets = deskticket.New(deskticket.Options{Options: o, Blobs: blobs})
 	p.Access = deskaccess.New(o)
+	p.Audit = audit.New(audit.Options{Options: o, Identity: private, File: filepath.Join(dir, "audit", "checkpoints.jsonl"), Node: "sample"})
 	p.Access.Reach(links{p})
 	if err := p.People.EnsureProvider(ctx, "Rossi IT"); err != nil {
 		return nil, err
@@ -135,7 +138,7 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	ca := sha256.Sum256([]byte("sample"))
 	p.Devices = deskdevice.New(deskdevice.Options{Options: o, Identity: identity, URL: p.URL, CA: ca[:], Secret: key})
 	portal, err := web.New(web.Options{
-		People: p.People, Devices: p.Devices, Tickets: p.Tickets, Access: p.Access, Relay: links{p}, Bus: p.Bus, Logger: log, PublicURL: p.URL, Now: p.clock.now, Recheck: 200 * time.Millisecond,
+		People: p.People, Devices: p.Devices, Tickets: p.Tickets, Access: p.Access, Audit: p.Audit, Relay: links{p}, Bus: p.Bus, Logger: log, PublicURL: p.URL, Now: p.clock.now, Recheck: 200 * time.Millisecond,
 	})
 	if err != nil {
 		return nil, err
