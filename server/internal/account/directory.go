@@ -151,25 +151,23 @@ var LDAPPresets = map[string]LDAPSettings{
 
 // OIDCSettings say how an OpenID provider is asked.
 type OIDCSettings struct {
-	Issuer       string `json:"issuer"` // exactly as in the provider's own description
-	ClientID     string `json:"client_id"`
-	CA           string `json:"ca,omitempty"`
-	Scopes       string `json:"scopes,omitempty"` // besides openid profile email
-	GroupsClaim  string `json:"groups_claim,omitempty"`
-	TrustEmail   bool   `json:"trust_email,omitempty"`   // the provider gives verified addresses only, and does not say so
-	SecondFactor string `json:"second_factor,omitempty"` // values of acr or amr that count as second factor; empty: none does
+	Issuer      string `json:"issuer"` // exactly as in the provider's own description
+	ClientID    string `json:"client_id"`
+	CA          string `json:"ca,omitempty"`
+	Scopes      string `json:"scopes,omitempty"` // besides openid profile email
+	GroupsClaim string `json:"groups_claim,omitempty"`
+	TrustEmail  bool   `json:"trust_email,omitempty"` // the provider gives verified addresses only, and does not say so
 }
 
 // Identity is a person as a directory shows them.
 type Identity struct {
-	ID           string // never changes and is never given to somebody else
-	UserName     string
-	Email        string // as the directory writes it
-	Verified     bool   // the directory vouches for the address
-	Name         string
-	Groups       []Group
-	Disabled     bool
-	SecondFactor bool // was proved to the directory, and the directory's settings let it count
+	ID       string // never changes and is never given to somebody else
+	UserName string
+	Email    string // as the directory writes it
+	Verified bool   // the directory vouches for the address
+	Name     string
+	Groups   []Group
+	Disabled bool
 }
 
 // Group is a group of a directory.
@@ -280,7 +278,7 @@ func (l LDAPSettings) check() (LDAPSettings, error) {
 }
 
 func (o OIDCSettings) check() (OIDCSettings, error) {
-	for _, s := range []*string{&o.Issuer, &o.ClientID, &o.Scopes, &o.GroupsClaim, &o.SecondFactor} {
+	for _, s := range []*string{&o.Issuer, &o.ClientID, &o.Scopes, &o.GroupsClaim} {
 		if *s = strings.TrimSpace(*s); !plain(*s) {
 			return o, ErrDirectorySetting
 		}

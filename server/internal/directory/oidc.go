@@ -288,11 +288,6 @@ func identity(s account.OIDCSettings, id *oidc.IDToken, claims map[string]any) a
 			i.Groups = append(i.Groups, account.Group{ID: g, Name: g})
 		}
 	}
-	for _, want := range strings.Fields(s.SecondFactor) {
-		if slices.Contains(append(texts(claims["amr"]), texts(claims["acr"])...), want) {
-			i.SecondFactor = true
-		}
-	}
 	return i
 }
 

@@ -374,6 +374,72 @@ func (p *People) keep(c *desk.Change, d account.Directory, a, known account.Acco
 	return a, c.Record(action, ref(a.ID), a.Name, detail)
 }
 
+// BeginProvider sends a browser to an OpenID provider: location is where, and flow is what the browser that asked
+// must be known by when it comes back to redirect.
+func (p *People) BeginProvider(ctx context.Context, id account.DirectoryID, redirect string) (location string, flow account.Flow, err error) {
+	d, err := p.provider(ctx, id)
+	if err != nil {
+		return "", flow, err
+	}
+	location, flow, err = p.o.OIDC.Begin(ctx, d.OIDC, redirect)
+	if err != nil {
+		p.directoryFailed(d, err)
+		return "", flow, desk.Fail(account.ErrDirectoryDown)
+	}
+	flow.Directory = id
+	return location, flow, nil
+}
+
+// FromProvider is a browser's return from an OpenID provider. It returns the account of the person, made or brought up
+// to date, for which the first factor counts as proven.
+func (p *People) FromProvider(ctx context.Context, flow account.Flow, answer url.Values, language, address string) (a account.Account, err error) {
+	d, err := p.provider(ctx, flow.Directory)
+	if err != nil {
+		return a, err
+	}
+	right, ok := p.address.take(address, p.o.Time())
+	if !ok {
+		return a, desk.Fail(desk.ErrLimited)
+	}
+	secret := ""
+	if d.Secret != "" {
+		if secret, err = p.unseal(d.Secret, "directory:"+string(d.ID)); err != nil {
+			return a, err
+		}
+	}
+	i, err := p.o.OIDC.Finish(ctx, d.OIDC, secret, flow, answer)
+	if err != nil {
+		p.refusedByProvider(ctx, d, err, address)
+		return a, p.directoryFailed(d, err)
+	}
+	right()
+	return p.admit(ctx, d, i, language, address)
+}
+
+// refusedByProvider notes that an answer was refused: a misbehaving provider, or somebody who plays one.
+func (p *People) refusedByProvider(ctx context.Context, d account.Directory, why error, address string) {
+	var e *desk.Error
+	if !errors.As(desk.Fail(why), &e) {
+		return
+	}
+	err := p.o.Change(ctx, desk.Actor{Via: desk.ViaPortal, Address: address}, func(c *desk.Change) error {
+		return c.Record("directory.answer_refused", "directory:"+string(d.ID), d.Name, map[string]any{"why": e.Code})
+	})
+	if err != nil {
+		p.o.Logger.Warn("a provider's refused answer could not be recorded", "err", err)
+	}
+}
+
+func (p *People) provider(ctx context.Context, id account.DirectoryID) (d account.Directory, err error) {
+	err = p.o.Read(ctx, func(tx store.Tx) error {
+		if d, err = tx.Directory(id); err == nil && (!d.Enabled || d.Kind != account.OIDC) {
+			err = store.ErrNotFound
+		}
+		return err
+	})
+	return d, err
+}
+
 // RunDirectories looks again at everybody who comes from a directory, until ctx ends.
 func (p *People) RunDirectories(ctx context.Context) error {
 	tick := time.NewTicker(directoriesEvery)
