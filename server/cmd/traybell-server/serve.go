@@ -14,6 +14,7 @@ import (
 
 	"github.com/traybell/traybell/server/internal/api"
 	"github.com/traybell/traybell/server/internal/desk"
+	"github.com/traybell/traybell/server/internal/desk/start"
 	"github.com/traybell/traybell/server/internal/httpd"
 	"github.com/traybell/traybell/server/internal/relay"
 	"github.com/traybell/traybell/server/internal/web"
@@ -79,7 +80,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 			}
 		})
 	}
-	portal, err := web.New(web.Options{People: in.people, Devices: in.devices, Tickets: in.tickets, Access: in.access, Audit: in.audit, Relay: r, Bus: in.bus, Logger: log, PublicURL: in.url.String()})
+	portal, err := web.New(web.Options{People: in.people, Devices: in.devices, Tickets: in.tickets, Access: in.access, Mails: in.mails, Start: start.New(in.options), Audit: in.audit, Relay: r, Bus: in.bus, Logger: log, PublicURL: in.url.String(), Trusted: c.Certificate != "" || c.Proxy})
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ import (
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
 	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/server/internal/desk/start"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/directory"
 	"github.com/traybell/traybell/server/internal/httpd"
@@ -124,7 +125,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	s.Postman = desk.NewWorker(base)
 	s.Postman.Batch = 1
 	s.Mails.Handle(s.Postman)
-	portal, err := web.New(web.Options{People: s.People, Devices: s.Devices, Tickets: s.Tickets, Access: s.Access, Audit: s.Audit, Relay: s.Relay, Bus: s.Bus, Logger: logger, PublicURL: s.URL, Now: o.Now})
+	portal, err := web.New(web.Options{People: s.People, Devices: s.Devices, Tickets: s.Tickets, Access: s.Access, Mails: s.Mails, Start: start.New(base), Audit: s.Audit, Relay: s.Relay, Bus: s.Bus, Logger: logger, PublicURL: s.URL, Now: o.Now})
 	must(err)
 	rest := api.New(api.Options{People: s.People, Devices: s.Devices, Tickets: s.Tickets, Access: s.Access, Audit: s.Audit, Relay: s.Relay, Logger: logger, URL: s.URL})
 	s.Roots = x509.NewCertPool()

@@ -101,3 +101,11 @@ func (t Tx) ForgetMails(before time.Time) error {
 	_, err := t.exec(forgetMails, micros(before))
 	return err
 }
+
+const dropMails = `update mails set state = 'discarded', data = '', link = $1, moved_at = $2, version = version + 1 where kind = $3 and recipient = $4 and state in ('waiting', 'failed')`
+
+// DropMails gives up mails of a kind to an address that have not been sent: what their links open has been done.
+func (t Tx) DropMails(kind, to string, now time.Time) error {
+	_, err := t.exec(dropMails, false, micros(now), kind, to)
+	return err
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/desk/audit"
+	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/ticket"
 	"github.com/traybell/traybell/shared/catalogue"
@@ -102,9 +103,16 @@ func (c *call) page(place, title string, body any) page {
 	} else if c.actor.MayIn(account.OrganizationsManage, c.actor.Organization) {
 		add("organization", "i-building", c.T("people.organization"), c.T("people.organization"), 0)
 	}
+	if deskmail.Manages(c.actor) {
+		add("mail", "i-mail", c.T("mail.page"), c.T("mail.page"), 0)
+	}
 	if audit.Views(c.actor) {
 		add("log", "i-list-details", c.T("log.page.title"), c.T("log.page.title"), 0)
 	}
+	if c.starting() {
+		add("start", "i-flag", c.T("start.title"), c.T("start.title"), 0)
+	}
+	p.Banner = c.banner(place)
 	return p
 }
 
@@ -130,7 +138,7 @@ func (c *call) done(what string) *notice {
 var doneWords = func() map[string]string {
 	m := map[string]string{}
 	for prefix, words := range map[string]string{
-		"web.done.":    "answered sent noted taken assigned created moved severity left withdrawn solved saved password login totp totp.off token key phone renamed removed signedout",
+		"web.done.":    "answered sent noted taken assigned created moved severity left withdrawn solved saved password login totp totp.off token key phone renamed removed signedout mail mail.off mail.again mail.gone",
 		"people.done.": "organization deputy deputy.back",
 	} {
 		for _, w := range strings.Fields(words) {

@@ -73,6 +73,7 @@ type page struct {
 	MainCreate bool // Create ticket is the page's one main action
 	Who        who
 	Notice     *notice
+	Banner     *mailBanner // no mail server is set
 	Path       string
 	Languages  []languageChoice
 	Body       any

@@ -23,7 +23,9 @@ import (
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
 	"github.com/traybell/traybell/server/internal/desk/audit"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
+	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/server/internal/desk/start"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/shared/api"
 	"github.com/traybell/traybell/shared/catalogue"
@@ -37,11 +39,14 @@ type Options struct {
 	Tickets   *deskticket.Tickets
 	Access    *deskaccess.Sessions
 	Audit     *audit.Log
+	Mails     *deskmail.Mails
+	Start     *start.Start
 	Relay     Channels
 	Bus       *bus.Bus
 	Logger    *slog.Logger
 	PublicURL string           // https://host[:port], for links that are copied
 	Now       func() time.Time // nil: the wall clock
+	Trusted   bool             // browsers get a certificate that was configured, or a proxy's, instead of the server's own
 	Recheck   time.Duration    // how soon a stream or channel notices that its login was ended; 0: 15 s
 }
 
@@ -165,6 +170,17 @@ func (s *Server) routes() http.Handler {
 	in("POST /settings/tokens", s.makeToken)
 	in("POST /settings/tokens/end", s.endToken)
 	in("POST /settings/invite", s.invite)
+	in("GET /mail", s.mail)
+	in("POST /mail", s.saveMail)
+	in("POST /mail/remove", s.forgetMail)
+	in("POST /mail/test", s.testMail)
+	in("POST /mail/banner", s.hideBanner)
+	in("GET /mail/outbox", s.outbox)
+	in("POST /mail/outbox/link", s.outboxLink)
+	in("POST /mail/outbox/retry", s.outboxRetry)
+	in("POST /mail/outbox/discard", s.outboxDiscard)
+	in("GET /start", s.start)
+	in("POST /start/dismiss", s.dismissStart)
 	in("/", func(*call) error { return errNotFound })
 
 	guard := http.NewCrossOriginProtection()

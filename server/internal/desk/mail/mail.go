@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -20,6 +21,7 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/store"
+	"github.com/traybell/traybell/shared/api"
 )
 
 // Names of the settings.
@@ -130,8 +132,11 @@ func (m *Mails) Handle(w *desk.Worker) {
 	})
 }
 
+// Manages reports whether a sees and changes the server's mail.
+func Manages(a desk.Actor) bool { return a.May(account.MailManage) }
+
 func may(a desk.Actor) error {
-	if !a.Administrator() {
+	if !Manages(a) {
 		return desk.Fail(desk.ErrDenied)
 	}
 	return nil
@@ -329,9 +334,16 @@ func (m *Mails) Test(ctx context.Context, a desk.Actor, to string) (s Server, r 
 	if err != nil {
 		return s, r, err
 	}
-	c := desk.Change{Now: m.o.Time()}
-	r, err = m.t.Send(ctx, s, Letter{Kind: desk.MailTest, MessageID: c.NewID() + "@" + domain(s.From), At: c.Now, From: s.From, FromName: fromName(s, brand), Brand: brand, To: to, Language: a.Language, Data: map[string]string{"By": a.Name}})
-	return s, r, err
+	now := m.o.Time()
+	id := api.NewID(now)
+	r, err = m.t.Send(ctx, s, Letter{Kind: desk.MailTest, MessageID: id + "@" + domain(s.From), At: now, From: s.From, FromName: fromName(s, brand), Brand: brand, To: to, Language: a.Language, Data: map[string]string{"By": a.Name}})
+	s.Password = ""
+	if err != nil {
+		return s, r, err
+	}
+	return s, r, m.o.Change(ctx, a, func(c *desk.Change) error { // a failure that comes back is matched with it
+		return c.InsertMail(store.Mail{ID: id, Kind: desk.MailTest, To: to, Language: a.Language, MessageID: id + "@" + domain(s.From), State: store.MailSent, MadeBy: a.Account, CreatedAt: c.Now, MovedAt: c.Now})
+	})
 }
 
 // server is the mail server with its password.
@@ -475,7 +487,34 @@ type Outbox struct {
 	Waiting  int64
 	Failed   int64
 	Returned int64
-	Mails    []store.Mail // those that were given up or came back first, then those that wait; at most 200 of each; without content
+	Mails    []Entry // those that were given up or came back first, then those that wait; at most 200 of each
+}
+
+// State is where a mail of the outbox stands.
+type State = store.MailState
+
+// The states in the outbox.
+const (
+	Waiting  = store.MailWaiting
+	Failed   = store.MailFailed
+	Returned = store.MailReturned
+)
+
+// Entry is a mail in the outbox, without what it says.
+type Entry struct {
+	ID        string
+	Kind      string
+	To        string
+	State     State
+	Link      bool // it can be copied
+	Attempts  int
+	LastError string
+	CreatedAt time.Time
+	MovedAt   time.Time
+}
+
+func entry(m store.Mail) Entry {
+	return Entry{ID: m.ID, Kind: m.Kind, To: m.To, State: m.State, Link: m.Link && m.Data != "", Attempts: m.Attempts, LastError: m.LastError, CreatedAt: m.CreatedAt, MovedAt: m.MovedAt}
 }
 
 // Outbox lists what has not reached its recipients.
@@ -501,10 +540,9 @@ func (m *Mails) Outbox(ctx context.Context, a desk.Actor) (b Outbox, err error) 
 			if err != nil {
 				return err
 			}
-			b.Mails = append(b.Mails, list...)
-		}
-		for i := range b.Mails {
-			b.Mails[i].Data = ""
+			for _, l := range list {
+				b.Mails = append(b.Mails, entry(l))
+			}
 		}
 		return nil
 	})
@@ -513,12 +551,13 @@ func (m *Mails) Outbox(ctx context.Context, a desk.Actor) (b Outbox, err error) 
 
 // Link is the link of a mail that has not reached its recipient: a path of the portal with its secret. Looking
 // at it is recorded.
-func (m *Mails) Link(ctx context.Context, a desk.Actor, id string) (l store.Mail, link string, err error) {
+func (m *Mails) Link(ctx context.Context, a desk.Actor, id string) (e Entry, link string, err error) {
 	if err := may(a); err != nil {
-		return l, "", err
+		return e, "", err
 	}
 	err = m.o.Change(ctx, a, func(c *desk.Change) error {
-		if l, err = c.Mail(id); err != nil {
+		l, err := c.Mail(id)
+		if err != nil {
 			return err
 		}
 		if !l.Link || l.Data == "" {
@@ -532,11 +571,10 @@ func (m *Mails) Link(ctx context.Context, a desk.Actor, id string) (l store.Mail
 		if err := json.Unmarshal([]byte(plain), &content); err != nil {
 			return err
 		}
-		link = content.Link
+		e, link = entry(l), content.Link
 		return c.Record("mail.link_shown", "mail:"+id, l.To, map[string]any{"kind": l.Kind})
 	})
-	l.Data = ""
-	return l, link, err
+	return e, link, err
 }
 
 // Retry has a mail tried now.
@@ -569,5 +607,41 @@ func (m *Mails) move(ctx context.Context, a desk.Actor, id, action string, f fun
 			return err
 		}
 		return c.Record(action, "mail:"+id, l.To, map[string]any{"kind": l.Kind})
+	})
+}
+
+// settingBanner is until when the banner stays away, in Unix seconds.
+const settingBanner = "mail.banner"
+
+// Banner reports whether administrators should read that no mail server is set, and how many mails wait.
+func (m *Mails) Banner(ctx context.Context) (show bool, waiting int64, err error) {
+	now := m.o.Time()
+	err = m.o.Read(ctx, func(tx store.Tx) error {
+		s, _, err := outgoing(tx)
+		if err != nil || s.Host != "" {
+			show = false
+			return err
+		}
+		text, err := tx.Setting(settingBanner)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		until, _ := strconv.ParseInt(text, 10, 64) // an empty or broken one is over
+		if show = now.Unix() >= until; show {
+			waiting, err = tx.CountMails(store.MailWaiting)
+			return err
+		}
+		return nil
+	})
+	return show, waiting, err
+}
+
+// HideBanner keeps the banner away for a time.
+func (m *Mails) HideBanner(ctx context.Context, a desk.Actor, life time.Duration) error {
+	if err := may(a); err != nil {
+		return err
+	}
+	return m.o.Change(ctx, a, func(c *desk.Change) error {
+		return c.SetSetting(settingBanner, strconv.FormatInt(c.Now.Add(life).Unix(), 10))
 	})
 }

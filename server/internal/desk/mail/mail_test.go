@@ -62,8 +62,12 @@ func setUp(t *testing.T, s *store.Store) *fixture {
 	if err := f.people.EnsureProvider(t.Context(), "Rossi IT"); err != nil {
 		t.Fatal(err)
 	}
-	f.admin = desk.Actor{Account: "a1", Name: "Anna", Role: account.Administrator, Language: "en"}
+	f.admin = actor(account.Administrator)
 	return f
+}
+
+func actor(r account.Role) desk.Actor {
+	return desk.Of(account.Account{ID: "a1", Name: "Anna", Role: r, Language: "en"}, desk.ViaPortal, "127.0.0.1")
 }
 
 func (f *fixture) work(t *testing.T) {
@@ -248,7 +252,7 @@ func TestSettingsAreChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, a := range []desk.Actor{{}, {Account: "x", Role: account.Technician}, {Account: "x", Role: account.Responsible}, {Account: "x", Role: account.Requester}, desk.Device("d")} {
+	for _, a := range []desk.Actor{{}, actor(account.Technician), actor(account.Responsible), actor(account.Requester), desk.Device("d")} {
 		_, _, err1 := f.Outgoing(t.Context(), a)
 		_, err2 := f.Outbox(t.Context(), a)
 		_, _, err3 := f.Link(t.Context(), a, "x")

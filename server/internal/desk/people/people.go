@@ -760,6 +760,9 @@ func (p *People) AcceptInvitation(ctx context.Context, token string, n NewAccoun
 		if err := c.UseInvitation(i.ID, c.Now); err != nil {
 			return err
 		}
+		if err := c.DropMails(desk.MailInvitation, i.Email, c.Now); err != nil {
+			return err
+		}
 		a.Organization, a.OrganizationName = i.Organization, i.OrganizationName
 		s, err = p.settle(c, a, n)
 		return err

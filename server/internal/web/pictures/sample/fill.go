@@ -12,6 +12,7 @@ import (
 	"github.com/traybell/traybell/server/internal/access"
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
+	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/device"
@@ -255,4 +256,12 @@ func (p *Portal) Remind(session string) error {
 		}
 	}
 	return errors.New("no such question")
+}
+
+// MailServer sets a mail server that can't be reached, or removes it.
+func (p *Portal) MailServer(ctx context.Context, set bool) error {
+	if !set {
+		return p.Mails.ForgetOutgoing(ctx, desk.System())
+	}
+	return p.Mails.SetOutgoing(ctx, desk.System(), deskmail.Server{Host: "localhost", Port: 1, Security: deskmail.STARTTLS, User: "help@rossi-it.example", Password: "not used", From: "help@rossi-it.example"})
 }

@@ -36,10 +36,13 @@ import (
 	deskaccess "github.com/traybell/traybell/server/internal/desk/access"
 	"github.com/traybell/traybell/server/internal/desk/audit"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
+	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/server/internal/desk/start"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/device"
 	"github.com/traybell/traybell/server/internal/directory"
+	"github.com/traybell/traybell/server/internal/mail"
 	"github.com/traybell/traybell/server/internal/store"
 	"github.com/traybell/traybell/server/internal/web"
 	"github.com/traybell/traybell/shared/api"
@@ -60,6 +63,7 @@ type Portal struct {
 	Tickets *deskticket.Tickets
 	Access  *deskaccess.Sessions
 	Audit   *audit.Log
+	Mails   *deskmail.Mails
 	Bus     *bus.Bus
 
 	FirstToken string // of an empty portal
@@ -118,11 +122,13 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := desk.Options{Store: p.store, Bus: p.Bus, Logger: log, Now: func() time.Time { return p.clock.now().UTC().Truncate(time.Microsecond) }}
+	o := desk.Options{Store: p.store, Bus: p.Bus, Logger: log, Now: func() time.Time { return p.clock.now().UTC().Truncate(time.Microsecond) }, Seal: seal}
 	p.People = people.New(people.Options{Options: o, Seal: seal, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	p.Tickets = deskticket.New(deskticket.Options{Options: o, Blobs: blobs})
 	p.Access = deskaccess.New(o)
 	p.Audit = audit.New(audit.Options{Options: o, Identity: private, File: filepath.Join(dir, "audit", "checkpoints.jsonl"), Node: "sample"})
+	p.Mails = deskmail.New(o)
+	p.Mails.Through(&mail.Transport{PublicURL: "https://help.rossi-it.example"})
 	p.Access.Reach(links{p})
 	if err := p.People.EnsureProvider(ctx, "Rossi IT"); err != nil {
 		return nil, err
@@ -138,7 +144,7 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	ca := sha256.Sum256([]byte("sample"))
 	p.Devices = deskdevice.New(deskdevice.Options{Options: o, Identity: identity, URL: p.URL, CA: ca[:], Secret: key})
 	portal, err := web.New(web.Options{
-		People: p.People, Devices: p.Devices, Tickets: p.Tickets, Access: p.Access, Audit: p.Audit, Relay: links{p}, Bus: p.Bus, Logger: log, PublicURL: p.URL, Now: p.clock.now, Recheck: 200 * time.Millisecond,
+		People: p.People, Devices: p.Devices, Tickets: p.Tickets, Access: p.Access, Mails: p.Mails, Start: start.New(o), Audit: p.Audit, Relay: links{p}, Bus: p.Bus, Logger: log, PublicURL: p.URL, Now: p.clock.now, Recheck: 200 * time.Millisecond,
 	})
 	if err != nil {
 		return nil, err
