@@ -54,6 +54,8 @@ var imports = map[string][]string{
 	"server/cmd/traybell":           {"shared/"},
 	"server/bench":                  {"server/internal/", "shared/"},
 	"server/e2e":                    {"shared/"},
+	// people for tests and samples
+	"server/internal/desk/people/peopletest": {"server/internal/desk", "server/internal/desk/people"},
 	// programs beside the package they belong to
 	"server/internal/web/pictures": {"server/internal/", "shared/"},
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/pquerna/otp/totp"
 )
 
 // browser is a headless Chromium that trusts the server's CA by the command of the README.
@@ -159,7 +160,17 @@ func TestStory(t *testing.T) {
 	act(t, ctx, "become administrator",
 		chromedp.SetValue(`input[name="organization"]`, "Rossi IT"), chromedp.SetValue(`input[name="name"]`, "Anna Bianchi"),
 		chromedp.SetValue(`input[name="email"]`, "anna@rossi.example"), chromedp.SetValue(`input[name="password"]`, "Correct-Horse-7-Battery"),
-		chromedp.Click(`button[value="make"]`), chromedp.WaitVisible(`.tb-brand`))
+		chromedp.Click(`button[value="make"]`), chromedp.WaitVisible(`#secret`))
+	key, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('#secret').textContent`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := totp.GenerateCode(strings.ReplaceAll(key, " ", ""), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	act(t, ctx, "set up the second factor", chromedp.SendKeys(`#code`, code), chromedp.Click(`main form button.btn-primary`), chromedp.WaitVisible(`#codes`),
+		chromedp.Click(`main a.btn-primary`), chromedp.WaitVisible(`.tb-side`))
 
 	// The computer enrols; two employees are signed in.
 	d := enrol(t, s, filepath.Join(dir, "agent"), "--organization", "Studio Verdi")

@@ -99,9 +99,9 @@ type Account struct {
 	OwnRights        Rights      // of OwnRole
 	Limits           Limits      // of a technician
 	Password         string      // encoded hash; never leaves the desk
-	TOTPSecret       string      // sealed; never leaves the desk
-	TOTP             bool        // the authenticator app is confirmed and asked for
-	TOTPStep         int64       // last time step accepted, so that no code works twice
+	RegisteredAt     time.Time   // when the account first stood with password and second factor; zero: invited only
+	FactorLost       bool        // its second factor was reset; a link to its own address sets up a new one
+	SecondFactor     bool        // it has one; only read
 	Directory        DirectoryID // where the password is checked; empty: here
 	ExternalID       string      // who the person is there
 	Disabled         bool
@@ -111,17 +111,23 @@ type Account struct {
 
 // Login is one browser signed in as an account.
 type Login struct {
-	ID        string
-	Account   ID
-	Address   string
-	UserAgent string
-	CreatedAt time.Time
-	SeenAt    time.Time
-	Current   bool // it is the one that asks
+	ID          string
+	Account     ID
+	Address     string
+	UserAgent   string
+	CreatedAt   time.Time
+	SeenAt      time.Time
+	State       LoginState
+	ConfirmedAt time.Time // when it last proved the second factor
+	Invitation  string    // id of the invitation by which somebody signs up, or "first"
+	Current     bool      // it is the one that asks
 }
 
 // Live reports whether the login is still good at the given time.
 func (l Login) Live(now time.Time) bool {
+	if l.State != LoginIn {
+		return now.Sub(l.CreatedAt) < StepLife
+	}
 	return now.Sub(l.CreatedAt) < LoginLife && now.Sub(l.SeenAt) < LoginIdle
 }
 

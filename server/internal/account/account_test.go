@@ -67,7 +67,7 @@ func FuzzNormalizeEmail(f *testing.F) {
 
 func TestLoginEnds(t *testing.T) {
 	now := time.Now()
-	l := Login{CreatedAt: now, SeenAt: now}
+	l := Login{CreatedAt: now, SeenAt: now, State: LoginIn}
 	if !l.Live(now.Add(LoginIdle - 1)) {
 		t.Error("ended before its time")
 	}

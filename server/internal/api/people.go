@@ -23,7 +23,7 @@ type Account struct {
 
 func accountOf(a account.Account) Account {
 	return Account{ID: string(a.ID), Email: a.Email, Name: a.Name, Role: a.Role, Organization: a.OrganizationName, OrganizationID: string(a.Organization), Language: a.Language,
-		SecondFactor: a.TOTP, Invited: a.Password == "", CreatedAt: micros(a.CreatedAt)}
+		SecondFactor: a.SecondFactor, Invited: a.RegisteredAt.IsZero(), CreatedAt: micros(a.CreatedAt)}
 }
 
 // Organization is a customer, or the provider that runs this server.

@@ -45,6 +45,7 @@ type Actor struct {
 	Via          string
 	Address      string
 	Login        string       // id of the login, when signed in by a browser
+	ConfirmedAt  time.Time    // when that login last proved its second factor
 	Token        string       // id of the API token, when that is how the actor came
 	StandsFor    []account.ID // the responsible persons whose deputy the actor is today
 	For          string       // in whose place, as Ref names them; empty: their own

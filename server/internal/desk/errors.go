@@ -177,6 +177,9 @@ var codes = []struct {
 	{store.ErrUnavailable, ErrUnavailable, "unavailable"},
 	{store.ErrClosed, ErrUnavailable, "unavailable"},
 
+	{account.ErrNumber, ErrInvalid, "number"},
+	{ErrStepUp, ErrStepUp, "step_up"},
+
 	{ErrInvalid, ErrInvalid, "invalid"},
 	{ErrDenied, ErrDenied, "denied"},
 	{ErrNotFound, ErrNotFound, "not_found"},

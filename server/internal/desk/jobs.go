@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/store"
 )
 
@@ -87,7 +86,10 @@ func (w *Worker) tidy(ctx context.Context, now time.Time) error {
 		if err := tx.ForgetAnswered(now.Add(-keepKeys)); err != nil {
 			return err
 		}
-		if err := tx.EndOldLogins(now.Add(-account.LoginIdle), now.Add(-account.LoginLife)); err != nil {
+		if err := tx.EndOldLogins(now); err != nil {
+			return err
+		}
+		if err := tx.ForgetChallenges(now); err != nil {
 			return err
 		}
 		if err := tx.ForgetMails(now.Add(-keepFailed)); err != nil {

@@ -36,6 +36,7 @@ import (
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
 	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/server/internal/desk/people/peopletest"
 	"github.com/traybell/traybell/server/internal/desk/start"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/directory"
@@ -79,6 +80,7 @@ type Server struct {
 	Worker  *desk.Worker
 	Mails   *deskmail.Mails
 	Postman *desk.Worker // sends what the Mails owe
+	now     func() time.Time
 }
 
 // Start runs a server that ends with the test.
@@ -110,6 +112,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	seal, err := s.Keys.Seal()
 	must(err)
 	base := desk.Options{Store: s.Store, Bus: s.Bus, Logger: logger, Now: o.Now, Seal: seal}
+	s.now = base.Time
 	s.People = people.New(people.Options{Options: base, Seal: seal, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	s.Devices = deskdevice.New(deskdevice.Options{Options: base, Identity: s.Keys.Identity.Public().(ed25519.PublicKey), URL: s.URL, CA: s.Keys.CAHash(), Secret: s.Keys.Derive("traybell-device-token-1")})
 	s.Tickets = deskticket.New(deskticket.Options{Options: base, Blobs: blobs})
@@ -171,6 +174,8 @@ type Person struct {
 	Account account.Account
 	Actor   desk.Actor // as by the API
 	Cookie  string     // token of a login in the portal
+	Secret  string     // of the authenticator app
+	Codes   []string   // recovery codes
 	Token   string     // API token
 }
 
@@ -204,10 +209,13 @@ func (s *Server) Person(t testing.TB, role account.Role, email, organization str
 	return s.person(t, in)
 }
 
-func (s *Server) person(t testing.TB, in people.SignedIn) *Person {
+func (s *Server) person(t testing.TB, step people.Step) *Person {
 	t.Helper()
-	p := &Person{s: s, Account: in.Account, Actor: desk.Of(in.Account, desk.ViaAPI, "127.0.0.1"), Cookie: in.Token}
-	var err error
+	in, err := peopletest.Finish(t.Context(), s.People, step, s.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Person{s: s, Account: in.Account, Actor: desk.Of(in.Account, desk.ViaAPI, "127.0.0.1"), Cookie: in.Token, Secret: in.Secret, Codes: in.Codes}
 	if _, p.Token, err = s.People.CreateToken(t.Context(), p.Actor, "test", 0); err != nil {
 		t.Fatal(err)
 	}

@@ -6,13 +6,14 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 )
 
-const accounts = `select a.id, a.organization_id, o.name, a.email, a.name, a.language, a.role, a.directory_id, a.external_id, a.password, a.totp_secret, a.totp, a.totp_step, a.disabled, a.created_at, a.version
+const accounts = `select a.id, a.organization_id, o.name, a.email, a.name, a.language, a.role, a.directory_id, a.external_id, a.password, a.registered_at, a.factor_lost, a.disabled, a.created_at, a.version,
+	exists (select 1 from factors f where f.account_id = a.id)
 	from accounts a join organizations o on o.id = a.organization_id`
 
 func scanAccount(r row) (a account.Account, err error) {
-	var created int64
-	err = r.Scan(&a.ID, &a.Organization, &a.OrganizationName, &a.Email, &a.Name, &a.Language, &a.Role, &a.Directory, &a.ExternalID, &a.Password, &a.TOTPSecret, &a.TOTP, &a.TOTPStep, &a.Disabled, &created, &a.Version)
-	a.CreatedAt = at(created)
+	var created, registered int64
+	err = r.Scan(&a.ID, &a.Organization, &a.OrganizationName, &a.Email, &a.Name, &a.Language, &a.Role, &a.Directory, &a.ExternalID, &a.Password, &registered, &a.FactorLost, &a.Disabled, &created, &a.Version, &a.SecondFactor)
+	a.CreatedAt, a.RegisteredAt = at(created), at(registered)
 	return a, err
 }
 
@@ -38,29 +39,29 @@ func (t Tx) Staff() ([]account.Account, error) {
 	return all(t, scanAccount, accounts+` where a.role in ($1, $2) and not a.disabled order by a.name, a.id`, account.Technician, account.Administrator)
 }
 
-const countAccounts = `select count(*) from accounts where role = $1 and not disabled and password <> ''`
+const countAccounts = `select count(*) from accounts where role = $1 and not disabled and registered_at > 0`
 
 // CountAccounts counts the accounts of a role that can sign in.
 func (t Tx) CountAccounts(r account.Role) (int64, error) { return one(t, scanInt, countAccounts, r) }
 
-const insertAccount = `insert into accounts (id, organization_id, email, name, language, role, password, totp_secret, totp, totp_step, disabled, created_at, version)
-	values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)`
+const insertAccount = `insert into accounts (id, organization_id, email, name, language, role, password, registered_at, factor_lost, disabled, created_at, version)
+	values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)`
 
 // InsertAccount stores a new account; ErrExists when the address has one.
 func (t Tx) InsertAccount(a account.Account) error {
-	_, err := t.exec(insertAccount, a.ID, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, micros(a.CreatedAt))
+	_, err := t.exec(insertAccount, a.ID, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, micros(a.RegisteredAt), a.FactorLost, a.Disabled, micros(a.CreatedAt))
 	if err != nil {
 		return err
 	}
 	return t.indexAccount(a)
 }
 
-const saveAccount = `update accounts set organization_id = $1, email = $2, name = $3, language = $4, role = $5, password = $6, totp_secret = $7, totp = $8, totp_step = $9, disabled = $10, version = version + 1
-	where id = $11 and version = $12`
+const saveAccount = `update accounts set organization_id = $1, email = $2, name = $3, language = $4, role = $5, password = $6, registered_at = $7, factor_lost = $8, disabled = $9, version = version + 1
+	where id = $10 and version = $11`
 
 // SaveAccount stores a changed account, or returns ErrStale.
 func (t Tx) SaveAccount(a account.Account) error {
-	if err := t.change(saveAccount, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, a.TOTPSecret, a.TOTP, a.TOTPStep, a.Disabled, a.ID, a.Version); err != nil {
+	if err := t.change(saveAccount, a.Organization, a.Email, a.Name, a.Language, a.Role, a.Password, micros(a.RegisteredAt), a.FactorLost, a.Disabled, a.ID, a.Version); err != nil {
 		return err
 	}
 	return t.indexAccount(a)
@@ -95,62 +96,7 @@ func (t Tx) UseRecoveryCode(a account.ID, hash string) (bool, error) {
 // CountRecoveryCodes counts the codes that are left.
 func (t Tx) CountRecoveryCodes(a account.ID) (int64, error) { return one(t, scanInt, countRecovery, a) }
 
-const insertLogin = `insert into logins (id, token_hash, account_id, address, user_agent, created_at, seen_at) values ($1, $2, $3, $4, $5, $6, $6)`
-
-// InsertLogin stores a sign-in under its token's hash.
-func (t Tx) InsertLogin(l account.Login, tokenHash string) error {
-	_, err := t.exec(insertLogin, l.ID, tokenHash, l.Account, l.Address, l.UserAgent, micros(l.CreatedAt))
-	return err
-}
-
-const logins = `select id, account_id, address, user_agent, created_at, seen_at from logins`
-
-func scanLogin(r row) (l account.Login, err error) {
-	var created, seen int64
-	err = r.Scan(&l.ID, &l.Account, &l.Address, &l.UserAgent, &created, &seen)
-	l.CreatedAt, l.SeenAt = at(created), at(seen)
-	return l, err
-}
-
-// LoginByToken finds a sign-in.
-func (t Tx) LoginByToken(tokenHash string) (account.Login, error) {
-	return one(t, scanLogin, logins+` where token_hash = $1`, tokenHash)
-}
-
-// Logins lists an account's sign-ins, the last seen first.
-func (t Tx) Logins(a account.ID) ([]account.Login, error) {
-	return all(t, scanLogin, logins+` where account_id = $1 order by seen_at desc, id desc`, a)
-}
-
-const seeLogin = `update logins set seen_at = $1, address = $2 where id = $3`
-
-// SeeLogin notes that a sign-in was used.
-func (t Tx) SeeLogin(id string, when time.Time, address string) error {
-	_, err := t.exec(seeLogin, micros(when), address, id)
-	return err
-}
-
-const (
-	endLogin      = `delete from logins where id = $1 and account_id = $2`
-	endLogins     = `delete from logins where account_id = $1 and id <> $2`
-	endOldLogins  = `delete from logins where seen_at < $1 or created_at < $2`
-	useInvitation = `update invitations set used_at = $1 where id = $2 and used_at = 0`
-)
-
-// EndLogin ends one sign-in of an account; ErrStale when there is none.
-func (t Tx) EndLogin(a account.ID, id string) error { return t.change(endLogin, id, a) }
-
-// EndLogins ends all sign-ins of an account but one; an empty id ends all.
-func (t Tx) EndLogins(a account.ID, but string) error {
-	_, err := t.exec(endLogins, a, but)
-	return err
-}
-
-// EndOldLogins forgets sign-ins that are not live any more.
-func (t Tx) EndOldLogins(seenBefore, createdBefore time.Time) error {
-	_, err := t.exec(endOldLogins, micros(seenBefore), micros(createdBefore))
-	return err
-}
+const useInvitation = `update invitations set used_at = $1 where id = $2 and used_at = 0`
 
 const insertInvitation = `insert into invitations (id, token_hash, organization_id, email, role, made_by, created_at, expires_at, used_at) values ($1, $2, $3, $4, $5, $6, $7, $8, 0)`
 
@@ -175,6 +121,11 @@ func (t Tx) InvitationByToken(tokenHash string) (account.Invitation, error) {
 	return one(t, scanInvitation, invitations+` where i.token_hash = $1`, tokenHash)
 }
 
+// Invitation loads one by its id.
+func (t Tx) Invitation(id string) (account.Invitation, error) {
+	return one(t, scanInvitation, invitations+` where i.id = $1`, id)
+}
+
 // Invitations lists those of some organizations, or of all when they are nil, that nobody has accepted.
 func (t Tx) Invitations(within []account.OrganizationID) ([]account.Invitation, error) {
 	w := &where{}
@@ -186,6 +137,14 @@ func (t Tx) Invitations(within []account.OrganizationID) ([]account.Invitation, 
 // UseInvitation marks it as accepted, once; afterwards ErrStale.
 func (t Tx) UseInvitation(id string, when time.Time) error {
 	return t.change(useInvitation, micros(when), id)
+}
+
+const useInvitations = `update invitations set used_at = $1 where email = $2 and used_at = 0`
+
+// UseInvitations marks all of an address as accepted: its account stands.
+func (t Tx) UseInvitations(email string, when time.Time) error {
+	_, err := t.exec(useInvitations, micros(when), email)
+	return err
 }
 
 const (

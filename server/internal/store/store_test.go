@@ -48,7 +48,7 @@ func seed(t testing.TB, s *store.Store) {
 func TestPeople(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		seed(t, s)
-		a := account.Account{ID: "a1", Organization: "o1", OrganizationName: "Rossi IT", Email: "anna@rossi.it", Name: "Anna", Language: "it", Role: account.Administrator, Password: "x", CreatedAt: now, Version: 1}
+		a := account.Account{ID: "a1", Organization: "o1", OrganizationName: "Rossi IT", Email: "anna@rossi.it", Name: "Anna", Language: "it", Role: account.Administrator, Password: "x", RegisteredAt: now, CreatedAt: now, Version: 1}
 		write(t, s, func(tx store.Tx) error {
 			if err := tx.InsertAccount(a); err != nil {
 				return err
@@ -88,7 +88,7 @@ func TestPeople(t *testing.T) {
 			return nil
 		})
 		stale := a
-		a.Name, a.TOTP = "Anna B", true
+		a.Name, a.FactorLost = "Anna B", true
 		write(t, s, func(tx store.Tx) error { return tx.SaveAccount(a) })
 		if err := s.Write(t.Context(), func(tx store.Tx) error { return tx.SaveAccount(stale) }); !errors.Is(err, store.ErrStale) {
 			t.Errorf("an outrun update: %v, want ErrStale", err)
@@ -107,7 +107,7 @@ func TestPeople(t *testing.T) {
 			o.SupportPhone = "1"
 			return tx.SaveOrganization(o)
 		})
-		l := account.Login{ID: "l1", Account: "a1", Address: "::1", UserAgent: "Firefox", CreatedAt: now, SeenAt: now}
+		l := account.Login{ID: "l1", Account: "a1", Address: "::1", UserAgent: "Firefox", CreatedAt: now, SeenAt: now, State: account.LoginIn, ConfirmedAt: now}
 		write(t, s, func(tx store.Tx) error {
 			if err := tx.InsertLogin(l, "th"); err != nil {
 				return err
@@ -121,7 +121,7 @@ func TestPeople(t *testing.T) {
 			if got, err := tx.Logins("a1"); len(got) != 1 || got[0].Address != "::2" || err != nil {
 				t.Errorf("got %+v, %v", got, err)
 			}
-			if err := tx.EndOldLogins(now, now); err != nil {
+			if err := tx.EndOldLogins(now); err != nil {
 				return err
 			}
 			if err := tx.EndLogins("a1", "l1"); err != nil {

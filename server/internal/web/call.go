@@ -31,8 +31,6 @@ type policy string
 
 const (
 	policyPage policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-	// The picture of an authenticator's secret never becomes a file of its own.
-	policyPicture policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 	// noVNC shows JPEG rectangles as data: and blob: pictures; it and xterm set styles on elements.
 	policyConsole policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -138,7 +136,7 @@ func (c *call) done(what string) *notice {
 var doneWords = func() map[string]string {
 	m := map[string]string{}
 	for prefix, words := range map[string]string{
-		"web.done.":    "answered sent noted taken assigned created moved severity left withdrawn solved saved password login totp totp.off token key phone renamed removed signedout mail mail.off mail.again mail.gone",
+		"web.done.":    "answered sent noted taken assigned created moved severity left withdrawn solved saved password login others factor factor.off token key phone renamed removed signedout mail mail.off mail.again mail.gone",
 		"people.done.": "organization deputy deputy.back",
 	} {
 		for _, w := range strings.Fields(words) {
@@ -200,58 +198,6 @@ func (b *brand) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.text = ""
-}
-
-// stash keeps what must outlive one request and belongs into no database: for a few minutes, in
-// memory, at most a thousand entries.
-type stash[V any] struct {
-	mu      sync.Mutex
-	entries map[string]stashed[V]
-}
-
-type stashed[V any] struct {
-	value V
-	until time.Time
-}
-
-const (
-	stashLife = 10 * time.Minute
-	stashMax  = 1000
-)
-
-func newStash[V any]() *stash[V] { return &stash[V]{entries: map[string]stashed[V]{}} }
-
-func (s *stash[V]) put(key string, v V, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for k, e := range s.entries {
-		if now.After(e.until) {
-			delete(s.entries, k)
-		}
-	}
-	for k := range s.entries {
-		if len(s.entries) < stashMax {
-			break
-		}
-		delete(s.entries, k)
-	}
-	s.entries[key] = stashed[V]{v, now.Add(stashLife)}
-}
-
-func (s *stash[V]) get(key string, now time.Time) (v V, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, ok := s.entries[key]
-	if !ok || now.After(e.until) {
-		return v, false
-	}
-	return e.value, true
-}
-
-func (s *stash[V]) drop(key string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.entries, key)
 }
 
 // organizations lists the names that somebody who brings in devices may choose among; nil for everybody else.

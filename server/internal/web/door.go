@@ -1,7 +1,6 @@
 package web
 
 import (
-	"crypto/rand"
 	"errors"
 	"net/http"
 
@@ -11,13 +10,8 @@ import (
 	"github.com/traybell/traybell/shared/catalogue"
 )
 
-// secondStep is a sign-in between password and code. The password waits in memory for the code,
-// because the desk checks both at once.
-type secondStep struct{ email, password string }
-
-// signInView is the sign-in page in both of its steps.
+// signInView is the sign-in page.
 type signInView struct {
-	Code     bool
 	Email    field
 	Password field
 	Next     string
@@ -42,62 +36,51 @@ func (s *Server) signIn(c *call) error {
 func (s *Server) showSignIn(c *call, status int, v signInView, email string) error {
 	v.Email = field{Name: "email", Label: c.T("web.email"), Type: "email", Value: email, Auto: "username", Max: account.MaxEmail, Required: true, Focus: email == ""}
 	v.Password = field{Name: "password", Label: c.T("web.password"), Auto: "current-password"}
-	title := c.T("web.signin")
-	if v.Code {
-		title = c.T("web.signin.second")
-	}
-	return c.showAs(status, "signin", c.page("", title, v))
+	return c.showAs(status, "signin", c.page("", c.T("web.signin"), v))
 }
 
 func (s *Server) doSignIn(c *call) error {
 	get := c.r.PostFormValue
 	v := signInView{Next: local(get("next"), "/tickets")}
-	in := people.Credentials{Email: get("email"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()}
-	key := ""
-	if get("step") == "code" {
-		k, err := c.r.Cookie(stepCookie)
-		if err == nil {
-			key = k.Value
-		}
-		step, ok := s.steps.get(key, c.now)
-		if !ok {
-			v.Error = c.T("web.error.expired")
-			return s.showSignIn(c, http.StatusUnprocessableEntity, v, "")
-		}
-		in.Email, in.Password, in.Code, v.Code = step.email, step.password, get("code"), true
-	}
-	in2, err := s.o.People.SignIn(c.ctx, in)
+	step, err := s.o.People.SignIn(c.ctx, people.Credentials{Email: get("email"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()})
 	switch {
-	case errors.Is(err, people.ErrSecondFactor):
-		if !v.Code {
-			key = rand.Text()
-			s.steps.put(key, secondStep{in.Email, in.Password}, c.now)
-			c.setCookie(stepCookie, key, stashLife, false)
-		}
-		v.Code = true
-		return s.showSignIn(c, http.StatusOK, v, in.Email)
 	case errors.Is(err, desk.ErrLimited):
 		v.Error = c.T("web.error.limited")
-		return s.showSignIn(c, http.StatusTooManyRequests, v, in.Email)
+		return s.showSignIn(c, http.StatusTooManyRequests, v, get("email"))
+	case errors.Is(err, desk.ErrConflict): // the password was right
+		v.Error = desk.Text(err, c.Language())
+		return s.showSignIn(c, http.StatusUnprocessableEntity, v, get("email"))
 	case errors.Is(err, desk.ErrDenied):
 		v.Error = c.T("web.error.password")
-		if v.Code {
-			v.Error = c.T("web.error.code")
-		}
-		return s.showSignIn(c, http.StatusUnprocessableEntity, v, in.Email)
+		return s.showSignIn(c, http.StatusUnprocessableEntity, v, get("email"))
 	case err != nil:
 		return err
 	}
-	if key != "" {
-		s.steps.drop(key)
-		c.setCookie(stepCookie, "", 0, false)
+	return c.halfway(step, v.Next)
+}
+
+// halfway lets a browser whose first factor is proven go on to the second one.
+func (c *call) halfway(step people.Step, next string) error {
+	c.setCookie(stepCookie, step.Token, account.StepLife, false)
+	to := "/second-factor"
+	if len(step.Factors) == 0 {
+		to = "/factors/new"
 	}
-	return c.enter(in2, v.Next)
+	if next != "/tickets" {
+		to += "?next=" + escape(next)
+	}
+	return c.redirect(to)
+}
+
+// signIn puts a complete sign-in into the browser, in the place of the half-way one.
+func (c *call) signIn(in people.SignedIn) {
+	c.setCookie(stepCookie, "", 0, false)
+	c.setCookie(loginCookie, in.Token, account.LoginLife, false)
 }
 
 // enter puts a fresh sign-in into the browser.
 func (c *call) enter(in people.SignedIn, next string) error {
-	c.setCookie(loginCookie, in.Token, account.LoginLife, false)
+	c.signIn(in)
 	return c.redirect(next)
 }
 
@@ -190,7 +173,7 @@ func (s *Server) makeFirst(c *call) error {
 		return err
 	}
 	s.brand.forget()
-	return c.enter(in, "/tickets")
+	return c.halfway(in, "/tickets")
 }
 
 // invitationView is the page that an invitation's link opens.
@@ -224,7 +207,7 @@ func (s *Server) acceptInvitation(c *call) error {
 	if get("step") == "accept" {
 		in, err := s.o.People.AcceptInvitation(c.ctx, token, people.NewAccount{Name: get("name"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()})
 		if err == nil {
-			return c.enter(in, "/tickets")
+			return c.halfway(in, "/tickets")
 		}
 		if !errors.Is(err, desk.ErrInvalid) && !errors.Is(err, desk.ErrConflict) {
 			return err

@@ -67,8 +67,6 @@ type Server struct {
 	o       Options
 	assets  *assets
 	render  *renderer
-	steps   *stash[secondStep]
-	setups  *stash[people.TOTPSetup]
 	brand   brand
 	closing chan struct{}
 	close   sync.Once
@@ -91,7 +89,7 @@ func New(o Options) (*Server, error) {
 	if o.Recheck == 0 {
 		o.Recheck = 15 * time.Second
 	}
-	s := &Server{o: o, assets: a, render: r, steps: newStash[secondStep](), setups: newStash[people.TOTPSetup](), closing: make(chan struct{})}
+	s := &Server{o: o, assets: a, render: r, closing: make(chan struct{})}
 	s.handler = s.routes()
 	if !AssetsBuilt() {
 		o.Logger.Warn("the portal's scripts and styles are not built; run ./task assets and build again")
@@ -121,6 +119,14 @@ func (s *Server) routes() http.Handler {
 	open("GET /invitation", s.invitation)
 	open("POST /invitation", s.acceptInvitation)
 	open("POST /language", s.language)
+	open("GET /second-factor", s.secondFactor)
+	open("POST /second-factor", s.proveFactor)
+	in("GET /step-up", s.stepUp)
+	in("POST /step-up", s.proveAgain)
+	open("GET /factors/new", s.chooseFactor)
+	open("GET /factors/new/app", s.newApp)
+	open("GET /factors/new/app.png", s.appPicture)
+	open("POST /factors/new/app", s.confirmApp)
 	in("POST /sign-out", s.signOut)
 
 	in("GET /{$}", func(c *call) error { return c.redirect("/tickets") })
@@ -161,12 +167,14 @@ func (s *Server) routes() http.Handler {
 	in("POST /log/export", s.exportLog)
 	in("GET /settings", s.settings)
 	in("POST /settings/profile", s.saveProfile)
-	in("POST /settings/password", s.savePassword)
-	in("POST /settings/authenticator", s.beginTOTP)
-	in("POST /settings/authenticator/confirm", s.confirmTOTP)
-	in("POST /settings/authenticator/remove", s.removeTOTP)
+	in("GET /settings/security", s.security)
+	in("POST /settings/security/password", s.savePassword)
+	in("POST /settings/security/factors/rename", s.renameFactor)
+	in("POST /settings/security/factors/remove", s.removeFactor)
+	in("POST /settings/security/codes", s.makeCodes)
+	in("POST /settings/security/logins/end", s.endLogin)
+	in("POST /settings/security/logins/others", s.endOtherLogins)
 	in("POST /settings/phone", s.savePhone)
-	in("POST /settings/logins/end", s.endLogin)
 	in("POST /settings/tokens", s.makeToken)
 	in("POST /settings/tokens/end", s.endToken)
 	in("POST /settings/invite", s.invite)
@@ -319,6 +327,9 @@ func (s *Server) problem(c *call, err error) {
 	status := http.StatusInternalServerError
 	switch {
 	case errors.Is(err, context.Canceled):
+		return
+	case errors.Is(err, desk.ErrStepUp):
+		s.askStepUp(c)
 		return
 	case errors.Is(err, errOrigin):
 		status = say(http.StatusForbidden, "origin")

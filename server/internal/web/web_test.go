@@ -18,10 +18,9 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/pquerna/otp/totp"
-
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/server/internal/desk/people/peopletest"
 	"github.com/traybell/traybell/server/internal/web/pictures/sample"
 	"github.com/traybell/traybell/shared/catalogue"
 	"github.com/traybell/traybell/shared/link"
@@ -232,7 +231,7 @@ func TestNobodyReadsWithoutSigningIn(t *testing.T) {
 			t.Errorf("%s tells something", path)
 		}
 	}
-	for _, path := range []string{ticketPath(filled.Ticket) + "/messages", "/tickets/new", "/sessions", "/devices/enrol", "/settings/password", "/sign-out", "/devices/" + filled.Device + "/remove"} {
+	for _, path := range []string{ticketPath(filled.Ticket) + "/messages", "/tickets/new", "/sessions", "/devices/enrol", "/settings/security/password", "/sign-out", "/devices/" + filled.Device + "/remove"} {
 		b.post(path, "text", "x").want(t, http.StatusUnauthorized)
 	}
 	b.get("/sign-in?next=https://evil.example/").want(t, http.StatusOK, `name="next" value="/tickets"`)
@@ -309,7 +308,18 @@ func TestSignInAndOut(t *testing.T) {
 	b := open(t, portal, "")
 	b.get("/tickets?q=mouse").to(t, "/sign-in?next=%2Ftickets%3Fq%3Dmouse")
 	b.post("/sign-in", "email", sample.Carla, "password", "Wrong-Password-1").want(t, http.StatusUnprocessableEntity, sample.Carla, `role="alert"`)
-	b.post("/sign-in", "email", sample.Carla, "password", sample.Password, "next", "/tickets?q=mouse").to(t, "/tickets?q=mouse")
+	b.post("/sign-in", "email", sample.Carla, "password", sample.Password, "next", "/tickets?q=mouse").to(t, "/second-factor?next=%2Ftickets%3Fq%3Dmouse")
+	b.get("/tickets").to(t, "/sign-in") // half-way is not in
+	b.get("/settings/security").to(t, "/sign-in")
+	b.get("/factors/new/app").to(t, "/sign-in")
+	b.get("/second-factor?next=%2Ftickets%3Fq%3Dmouse").want(t, http.StatusOK, sample.Carla, `value="/tickets?q=mouse"`, "authenticator app")
+	b.post("/second-factor", "step", "choose", "kind", "recovery").want(t, http.StatusOK, "Recovery code")
+	b.post("/second-factor", "kind", "recovery", "code", "AAAA-AAAA-AAAA-AAAA", "next", "/tickets?q=mouse").want(t, http.StatusUnprocessableEntity, `role="alert"`)
+	code, err := portal.Code(t.Context(), sample.Carla)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.post("/second-factor", "kind", "recovery", "code", code, "next", "/tickets?q=mouse").to(t, "/tickets?q=mouse")
 	b.get("/tickets").want(t, http.StatusOK, "Carla Neri")
 	token := b.cookies["__Host-traybell"]
 	b.post("/sign-out").to(t, "/sign-in")
@@ -323,8 +333,16 @@ func TestSignInAndOut(t *testing.T) {
 func TestLoginCookie(t *testing.T) {
 	b := open(t, portal, "")
 	a := b.post("/sign-in", "email", sample.Otto, "password", sample.Password)
-	for _, c := range a.Cookies() {
-		if c.Name == "__Host-traybell" && (!c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "") {
+	code, err := portal.Code(t.Context(), sample.Otto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := append(a.Cookies(), b.post("/second-factor", "kind", "recovery", "code", code).Cookies()...)
+	if len(cookies) != 3 { // half-way, its end, and the login
+		t.Errorf("%d cookies: %v", len(cookies), cookies)
+	}
+	for _, c := range cookies {
+		if strings.HasPrefix(c.Name, "__Host-traybell") && (!c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "") {
 			t.Errorf("the login's cookie is %s", c)
 		}
 	}
@@ -343,7 +361,9 @@ func TestFirstAdministratorAndInvitation(t *testing.T) {
 	b.get("/first?token="+p.FirstToken).want(t, http.StatusOK, `name="password"`)
 	b.post("/first", "step", "check", "token", p.FirstToken).want(t, http.StatusOK, `name="password"`)
 	b.post("/first", "step", "make", "token", p.FirstToken, "organization", "Müller & Söhne", "name", "Ada", "email", "ada@example.com", "password", "short").want(t, http.StatusUnprocessableEntity, "Ada", "ada@example.com", "8 characters")
-	b.post("/first", "step", "make", "token", p.FirstToken, "organization", "Müller & Söhne", "name", "Ada", "email", "ada@example.com", "password", sample.Password).to(t, "/tickets")
+	b.post("/first", "step", "make", "token", p.FirstToken, "organization", "Müller & Söhne", "name", "Ada", "email", "ada@example.com", "password", sample.Password).to(t, "/factors/new")
+	b.get("/tickets").to(t, "/sign-in")
+	app(b)
 	b.get("/tickets").want(t, http.StatusOK, "Müller &amp; Söhne", "No tickets yet")
 	open(t, p, "").post("/first", "step", "check", "token", p.FirstToken).want(t, http.StatusUnprocessableEntity)
 
@@ -354,9 +374,27 @@ func TestFirstAdministratorAndInvitation(t *testing.T) {
 	ben.post("/invitation", "step", "check", "token", "no").want(t, http.StatusUnprocessableEntity)
 	ben.post("/invitation", "step", "check", "token", token).want(t, http.StatusOK, "ben@example.com", "Technician")
 	ben.post("/invitation", "step", "accept", "token", token, "name", "Ben", "password", "12345678").want(t, http.StatusUnprocessableEntity, `value="Ben"`)
-	ben.post("/invitation", "step", "accept", "token", token, "name", "Ben", "password", sample.Password).to(t, "/tickets")
+	for range 2 { // until the second factor is set up, the link works
+		ben.post("/invitation", "step", "accept", "token", token, "name", "Ben", "password", sample.Password).to(t, "/factors/new")
+	}
+	ben.get("/tickets").to(t, "/sign-in")
+	app(ben)
 	ben.get("/settings").want(t, http.StatusOK, "ben@example.com")
 	ben.post("/invitation", "step", "accept", "token", token, "name", "Ben", "password", sample.Password).want(t, http.StatusUnprocessableEntity)
+}
+
+// app sets up an authenticator app in the browser and returns its secret and the recovery codes.
+func app(b *browser) (secret string, codes []string) {
+	b.t.Helper()
+	page := b.get("/factors/new/app").want(b.t, http.StatusOK, `src="/factors/new/app.png"`)
+	picture := b.get("/factors/new/app.png").want(b.t, http.StatusOK)
+	if !strings.HasPrefix(picture.body, "\x89PNG") || picture.Header.Get("Content-Type") != "image/png" || picture.Header.Get("Cache-Control") != "no-store" {
+		b.t.Errorf("the QR code comes with %v", picture.Header)
+	}
+	secret = strings.ReplaceAll(regexp.MustCompile(`id="secret">([A-Z2-7 ]+)<`).FindStringSubmatch(page.body)[1], " ", "")
+	b.post("/factors/new/app", "code", "000000").want(b.t, http.StatusUnprocessableEntity, `id="secret"`)
+	done := b.post("/factors/new/app", "code", peopletest.Code(secret, time.Now()))
+	return secret, regexp.MustCompile(`[A-Z2-7]{4}(?:-[A-Z2-7]{4}){3}`).FindAllString(done.body, -1)
 }
 
 func TestAuthenticatorApp(t *testing.T) {
@@ -369,38 +407,44 @@ func TestAuthenticatorApp(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := open(t, portal, "")
-	b.post("/invitation", "step", "accept", "token", token, "name", "Tina", "password", sample.Password).to(t, "/tickets")
-	a := b.post("/settings/authenticator").want(t, http.StatusOK, "data:image/png;base64,")
-	if !strings.Contains(a.Header.Get("Content-Security-Policy"), "img-src 'self' data:") {
-		t.Error("the picture would not be shown")
+	b.get("/factors/new").to(t, "/sign-in")
+	b.post("/invitation", "step", "accept", "token", token, "name", "Tina", "password", sample.Password).to(t, "/factors/new")
+	secret, codes := app(b)
+	if len(codes) != 10 {
+		t.Fatalf("recovery codes %q", codes)
 	}
-	secret := strings.ReplaceAll(regexp.MustCompile(`id="secret">([A-Z2-7 ]+)<`).FindStringSubmatch(a.body)[1], " ", "")
-	b.post("/settings/authenticator/confirm", "code", "000000").want(t, http.StatusUnprocessableEntity, `id="secret"`)
-	now := time.Now()
-	code, err := totp.GenerateCode(secret, now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a = b.post("/settings/authenticator/confirm", "code", code).want(t, http.StatusOK, `id="codes"`)
-	recovery := regexp.MustCompile(`[A-Z2-7]{4}(-[A-Z2-7]{4}){3}`).FindString(a.body)
+	b.get("/settings/security").want(t, http.StatusOK, "10 recovery codes are left", "It can’t be removed")
 
 	in := open(t, portal, "")
-	in.post("/sign-in", "email", "totp@example.com", "password", sample.Password).want(t, http.StatusOK, `id="code"`)
-	in.get("/tickets").to(t, "/sign-in")
-	in.post("/sign-in", "step", "code", "code", code).want(t, http.StatusUnprocessableEntity, `role="alert"`) // it was used
-	next, err := totp.GenerateCode(secret, now.Add(30*time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	in.post("/sign-in", "step", "code", "code", next).to(t, "/tickets")
+	in.post("/sign-in", "email", "totp@example.com", "password", sample.Password).to(t, "/second-factor")
+	in.post("/second-factor", "kind", "app", "code", "123").want(t, http.StatusUnprocessableEntity, `role="alert"`)
+	in.post("/second-factor", "kind", "app", "code", peopletest.Code(secret, time.Now().Add(30*time.Second))).to(t, "/tickets")
 	in.get("/tickets").want(t, http.StatusOK, "Tina")
 
 	other := open(t, portal, "")
-	other.post("/sign-in", "step", "code", "code", next).want(t, http.StatusUnprocessableEntity) // without the password
-	other.post("/sign-in", "email", "totp@example.com", "password", sample.Password).want(t, http.StatusOK, `id="code"`)
-	other.post("/sign-in", "step", "code", "code", recovery).to(t, "/tickets")
-	in.post("/settings/authenticator/remove", "totp-password", "wrong").want(t, http.StatusUnprocessableEntity)
-	in.post("/settings/authenticator/remove", "totp-password", sample.Password).to(t, "/settings")
+	other.post("/second-factor", "kind", "recovery", "code", codes[0]).want(t, http.StatusUnprocessableEntity) // without the password
+	other.post("/sign-in", "email", "totp@example.com", "password", sample.Password).to(t, "/second-factor")
+	other.post("/second-factor", "kind", "recovery", "code", codes[0]).to(t, "/tickets")
+
+	// A second app, then the first one goes.
+	_, none := app(in)
+	if len(none) != 0 {
+		t.Error("another factor brings other recovery codes")
+	}
+	page := in.get("/settings/security")
+	factor := regexp.MustCompile(`name="factor" value="([\w-]+)"`).FindStringSubmatch(page.body)[1]
+	in.post("/settings/security/factors/rename", "factor", factor, "name", "Old phone").to(t, "/settings/security?done=saved")
+	in.get("/settings/security").want(t, http.StatusOK, "Old phone")
+	in.post("/settings/security/factors/remove", "factor", factor).to(t, "/settings/security?done=factor.off")
+	page = in.get("/settings/security").want(t, http.StatusOK, "It can’t be removed")
+	factor = regexp.MustCompile(`name="factor" value="([\w-]+)"`).FindStringSubmatch(page.body)[1]
+	in.post("/settings/security/factors/remove", "factor", factor).want(t, http.StatusUnprocessableEntity, "the only second factor")
+	fresh := in.post("/settings/security/codes").want(t, http.StatusOK, `id="codes"`)
+	if strings.Contains(fresh.body, codes[1]) {
+		t.Error("the old codes go on")
+	}
+	in.post("/settings/security/logins/others").to(t, "/settings/security?done=others")
+	other.get("/tickets").to(t, "/sign-in")
 }
 
 func TestATicketsLife(t *testing.T) {
@@ -488,20 +532,20 @@ func TestSettings(t *testing.T) {
 	b.post("/settings/profile", "name", "Otto W.", "language", "de", "theme", "dark").to(t, "/settings?done=saved")
 	b.get("/settings").want(t, http.StatusOK, `<html lang="de" data-bs-theme="dark"`, "Otto W.")
 	b.post("/settings/profile", "name", "Otto Weber-Hoffmannstein", "language", "en", "theme", "auto").to(t, "/settings")
-	b.post("/settings/password", "old", "wrong", "new", sample.Password+"1").want(t, http.StatusUnprocessableEntity)
-	b.post("/settings/password", "old", sample.Password, "new", "Short-1").want(t, http.StatusUnprocessableEntity)
+	b.post("/settings/security/password", "old", "wrong", "new", sample.Password+"1").want(t, http.StatusUnprocessableEntity)
+	b.post("/settings/security/password", "old", sample.Password, "new", "Short-1").want(t, http.StatusUnprocessableEntity)
 	second := open(t, portal, sample.Otto)
-	b.post("/settings/password", "old", sample.Password, "new", sample.Password+"1").to(t, "/settings?done=password")
+	b.post("/settings/security/password", "old", sample.Password, "new", sample.Password+"1").to(t, "/settings/security?done=password")
 	second.get("/tickets").to(t, "/sign-in") // ended with the old password
-	b.post("/settings/password", "old", sample.Password+"1", "new", sample.Password).to(t, "/settings")
+	b.post("/settings/security/password", "old", sample.Password+"1", "new", sample.Password).to(t, "/settings/security")
 
 	other := open(t, portal, sample.Otto)
-	page := b.get("/settings").want(t, http.StatusOK)
+	page := b.get("/settings/security").want(t, http.StatusOK)
 	login := regexp.MustCompile(`name="login" value="([\w-]+)"`).FindStringSubmatch(page.body)
 	if login == nil {
 		t.Fatal("the other browser is not listed")
 	}
-	b.post("/settings/logins/end", "login", login[1]).to(t, "/settings")
+	b.post("/settings/security/logins/end", "login", login[1]).to(t, "/settings/security")
 	other.get("/tickets").to(t, "/sign-in")
 
 	b.post("/settings/phone", "phone", "1").want(t, http.StatusForbidden)

@@ -7,17 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/pquerna/otp/totp"
-
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/server/internal/desk/people/peopletest"
 	"github.com/traybell/traybell/server/internal/store"
 	"github.com/traybell/traybell/server/internal/store/storetest"
 )
@@ -50,26 +48,35 @@ func setup(t *testing.T, s *store.Store) (*people.People, *clock) {
 	return p, c
 }
 
-func first(t *testing.T, p *people.People) people.SignedIn {
+func first(t *testing.T, p *people.People, c *clock) peopletest.Finished {
 	t.Helper()
 	token, err := p.FirstAdministratorToken(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := p.FirstAdministrator(t.Context(), token, "Bianchi IT", people.NewAccount{Email: "Anna@Example.com", Name: "Anna", Password: password, Language: "it", Address: "::1"})
+	step, err := p.FirstAdministrator(t.Context(), token, "Bianchi IT", people.NewAccount{Email: "Anna@Example.com", Name: "Anna", Password: password, Language: "it", Address: "::1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return finish(t, p, c, step)
+}
+
+func finish(t *testing.T, p *people.People, c *clock, step people.Step) peopletest.Finished {
+	t.Helper()
+	in, err := peopletest.Finish(t.Context(), p, step, c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return in
 }
 
-func signIn(t *testing.T, p *people.People, code string) (people.SignedIn, error) {
-	return p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: password, Code: code, Address: "::1"})
+func signIn(t *testing.T, p *people.People) (people.Step, error) {
+	return p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: password, Address: "::1"})
 }
 
 func TestFirstAdministratorOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		p, _ := setup(t, s)
+		p, c := setup(t, s)
 		if done, err := p.Initialised(t.Context()); done || err != nil {
 			t.Fatal(done, err)
 		}
@@ -85,7 +92,7 @@ func TestFirstAdministratorOnce(t *testing.T) {
 		if _, _, err := p.Invite(t.Context(), desk.System(), people.NewInvitation{Email: "anna@example.com", Role: account.Technician}); err != nil {
 			t.Fatal(err)
 		}
-		in := first(t, p)
+		in := first(t, p, c)
 		if in.Account.Role != account.Administrator || in.Account.Email != "anna@example.com" || in.Account.OrganizationName != "Bianchi IT" {
 			t.Errorf("got %+v", in.Account)
 		}
@@ -104,9 +111,9 @@ func TestFirstAdministratorOnce(t *testing.T) {
 func TestSignIn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		p, c := setup(t, s)
-		in := first(t, p)
-		if _, err := signIn(t, p, ""); err != nil {
-			t.Fatal(err)
+		in := first(t, p, c)
+		if step, err := signIn(t, p); err != nil || len(step.Factors) != 1 {
+			t.Fatal(step, err)
 		}
 		var texts []string
 		for _, wrong := range []people.Credentials{{Email: "anna@example.com", Password: "Wrong-Horse-7"}, {Email: "nobody@example.com", Password: password}, {Email: "no address", Password: password}} {
@@ -118,6 +125,13 @@ func TestSignIn(t *testing.T) {
 		}
 		if texts[0] != texts[1] || texts[1] != texts[2] {
 			t.Errorf("the answers tell which part was wrong: %q", texts)
+		}
+		step, err := signIn(t, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := peopletest.Recover(t.Context(), p, step, in.Codes[0]); err != nil {
+			t.Fatal(err)
 		}
 		actor, _, err := p.Login(t.Context(), in.Token, "::1")
 		if err != nil {
@@ -135,7 +149,7 @@ func TestSignIn(t *testing.T) {
 		if list, err := p.Logins(t.Context(), actor); len(list) != 1 || !list[0].Current || err != nil {
 			t.Errorf("logins after the password was changed: %+v %v", list, err)
 		}
-		if _, err := signIn(t, p, ""); err == nil {
+		if _, err := signIn(t, p); err == nil {
 			t.Error("the old password still works")
 		}
 		c.pass(account.LoginIdle)
@@ -146,8 +160,8 @@ func TestSignIn(t *testing.T) {
 }
 
 func TestSignOutEndsTheLogin(t *testing.T) {
-	p, _ := setup(t, storetest.SQLite(t))
-	in := first(t, p)
+	p, c := setup(t, storetest.SQLite(t))
+	in := first(t, p, c)
 	actor, _, err := p.Login(t.Context(), in.Token, "")
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +176,7 @@ func TestSignOutEndsTheLogin(t *testing.T) {
 
 func TestGuessingIsSlowedDown(t *testing.T) {
 	p, c := setup(t, storetest.SQLite(t))
-	first(t, p)
+	first(t, p, c)
 	guess := func(email, address string) error {
 		_, err := p.SignIn(t.Context(), people.Credentials{Email: email, Password: "Wrong-Horse-7", Address: address})
 		return err
@@ -176,19 +190,19 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	if n != 10 {
 		t.Errorf("%d guesses of one account's password, want 10", n)
 	}
-	if _, err := signIn(t, p, ""); !errors.Is(err, desk.ErrLimited) {
+	if _, err := signIn(t, p); !errors.Is(err, desk.ErrLimited) {
 		t.Errorf("the right password among guesses: %v", err)
 	}
 	c.pass(time.Minute)
-	if _, err := signIn(t, p, ""); err != nil {
+	if _, err := signIn(t, p); err != nil {
 		t.Errorf("a minute later: %v", err)
 	}
 }
 
 // TestGuessesAtOnceAreCountedToo: attempts count before they are made, so that none slips past the others.
 func TestGuessesAtOnceAreCountedToo(t *testing.T) {
-	p, _ := setup(t, storetest.SQLite(t))
-	first(t, p)
+	p, c := setup(t, storetest.SQLite(t))
+	first(t, p, c)
 	var passed atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 100 {
@@ -205,84 +219,30 @@ func TestGuessesAtOnceAreCountedToo(t *testing.T) {
 	}
 }
 
-func TestSecondFactor(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		p, c := setup(t, s)
-		in := first(t, p)
-		actor, _, err := p.Login(t.Context(), in.Token, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		setup, err := p.BeginTOTP(t.Context(), actor)
-		if err != nil || !strings.HasPrefix(setup.URL, "otpauth://totp/Traybell") || string(setup.QR[1:4]) != "PNG" {
-			t.Fatalf("%+v %v", setup, err)
-		}
-		if _, err := signIn(t, p, ""); err != nil {
-			t.Errorf("before it is confirmed: %v", err)
-		}
-		code := func(at time.Time) string {
-			s, err := totp.GenerateCode(setup.Secret, at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}
-		if _, err := p.ConfirmTOTP(t.Context(), actor, "000000"); !errors.Is(err, desk.ErrDenied) {
-			t.Errorf("a wrong code: %v", err)
-		}
-		codes, err := p.ConfirmTOTP(t.Context(), actor, code(c.now))
-		if err != nil || len(codes) != 10 {
-			t.Fatal(codes, err)
-		}
-		if _, err := signIn(t, p, ""); !errors.Is(err, people.ErrSecondFactor) || !errors.Is(err, desk.ErrDenied) {
-			t.Errorf("without a code: %v", err)
-		}
-		if _, err := signIn(t, p, code(c.now)); !errors.Is(err, desk.ErrDenied) {
-			t.Errorf("the code of the confirmation works a second time: %v", err)
-		}
-		c.pass(30 * time.Second)
-		now := code(c.now)
-		if _, err := signIn(t, p, now[:3]+" "+now[3:]); err != nil {
-			t.Errorf("the right code: %v", err)
-		}
-		if _, err := signIn(t, p, now); !errors.Is(err, desk.ErrDenied) {
-			t.Errorf("the same code again: %v", err)
-		}
-		c.pass(5 * time.Minute)
-		if _, err := signIn(t, p, now); !errors.Is(err, desk.ErrDenied) {
-			t.Errorf("an old code: %v", err)
-		}
-		if _, err := signIn(t, p, strings.ToLower(codes[3])); err != nil {
-			t.Errorf("a recovery code: %v", err)
-		}
-		if _, err := signIn(t, p, codes[3]); !errors.Is(err, desk.ErrDenied) {
-			t.Errorf("the same recovery code again: %v", err)
-		}
-		if n, err := p.RecoveryCodesLeft(t.Context(), actor); n != 9 || err != nil {
-			t.Errorf("%d left, %v", n, err)
-		}
-		if err := p.RemoveTOTP(t.Context(), actor, "Wrong-Horse-7"); !errors.Is(err, desk.ErrDenied) {
-			t.Errorf("removed with a wrong password: %v", err)
-		}
-		if err := p.RemoveTOTP(t.Context(), actor, password); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := signIn(t, p, ""); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestInvitation(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		p, c := setup(t, s)
-		in := first(t, p)
+		in := first(t, p, c)
 		admin := desk.Of(in.Account, desk.ViaPortal, "")
 		_, token, err := p.Invite(t.Context(), admin, people.NewInvitation{Email: "carla@verdi.it", Role: account.Responsible, Organization: "Studio Verdi"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		carla, err := p.AcceptInvitation(t.Context(), token, people.NewAccount{Email: "other@evil.it", Name: "Carla", Password: password, Language: "de"})
+		accept := func() people.Step {
+			step, err := p.AcceptInvitation(t.Context(), token, people.NewAccount{Email: "other@evil.it", Name: "Carla", Password: password, Language: "de"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return step
+		}
+		given := accept() // and closes the browser before the second factor
+		if _, err := p.SignIn(t.Context(), people.Credentials{Email: "carla@verdi.it", Password: password}); !errors.Is(err, desk.ErrDenied) {
+			t.Errorf("an account without its second factor was signed in: %v", err)
+		}
+		carla := finish(t, p, c, accept())
+		if _, err := peopletest.Finish(t.Context(), p, given, c.now); err == nil {
+			t.Error("a sign-up that was begun anew goes on")
+		}
 		if err != nil || carla.Account.Email != "carla@verdi.it" || carla.Account.OrganizationName != "Studio Verdi" || carla.Account.Language != "de" {
 			t.Fatalf("%+v %v", carla.Account, err)
 		}
@@ -321,8 +281,8 @@ func TestInvitation(t *testing.T) {
 func TestTokens(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		p, c := setup(t, s)
-		in := first(t, p)
-		me := desk.Of(in.Account, desk.ViaPortal, "")
+		in := first(t, p, c)
+		me := in.Actor()
 		k, secret, err := p.CreateToken(t.Context(), me, "script", time.Hour)
 		if err != nil {
 			t.Fatal(err)
@@ -361,8 +321,8 @@ func TestTokens(t *testing.T) {
 }
 
 func TestResetAccount(t *testing.T) {
-	p, _ := setup(t, storetest.SQLite(t))
-	in := first(t, p)
+	p, c := setup(t, storetest.SQLite(t))
+	in := first(t, p, c)
 	fresh, err := p.ResetAccount(t.Context(), desk.System(), "anna@example.com")
 	if err != nil {
 		t.Fatal(err)
@@ -373,8 +333,12 @@ func TestResetAccount(t *testing.T) {
 	if _, _, err := p.Login(t.Context(), in.Token, ""); err == nil {
 		t.Error("an old login survived")
 	}
-	if _, err := p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: fresh}); err != nil {
-		t.Error(err)
+	step, err := p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: fresh})
+	if err != nil || step.Login.State != account.LoginSetup {
+		t.Errorf("%+v %v", step.Login, err)
+	}
+	if again := finish(t, p, c, step); len(again.Codes) != 10 {
+		t.Errorf("new recovery codes %q", again.Codes)
 	}
 	if _, err := p.ResetAccount(t.Context(), desk.Of(in.Account, desk.ViaPortal, ""), "anna@example.com"); !errors.Is(err, desk.ErrDenied) {
 		t.Errorf("from the portal: %v", err)

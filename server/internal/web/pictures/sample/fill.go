@@ -56,11 +56,14 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 		}
 	}
 	p.clock.ago(20 * 24 * time.Hour)
-	in, err := p.People.FirstAdministrator(ctx, p.FirstToken, "Rossi IT", people.NewAccount{Email: Anna, Name: "Anna Bianchi", Password: Password, Language: "en", Address: "192.0.2.7", UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/147.0"})
+	step, err := p.People.FirstAdministrator(ctx, p.FirstToken, "Rossi IT", people.NewAccount{Email: Anna, Name: "Anna Bianchi", Password: Password, Language: "en", Address: "192.0.2.7", UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/147.0"})
 	if err != nil {
 		return f, err
 	}
-	anna := desk.Of(in.Account, desk.ViaPortal, "192.0.2.7")
+	anna, err := p.finish(ctx, step)
+	if err != nil {
+		return f, err
+	}
 	make := func(email, name, organization string, r account.Role) desk.Actor {
 		a, e := p.account(ctx, anna, email, name, organization, r)
 		must(e)

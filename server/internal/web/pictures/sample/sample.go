@@ -38,6 +38,7 @@ import (
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
 	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
+	"github.com/traybell/traybell/server/internal/desk/people/peopletest"
 	"github.com/traybell/traybell/server/internal/desk/start"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/device"
@@ -74,6 +75,7 @@ type Portal struct {
 	store  *store.Store
 	seats  map[device.ID]*seat
 	mu     sync.Mutex
+	codes  map[string][]string // recovery codes by address
 }
 
 // clock is the present, moved back while history is made.
@@ -100,7 +102,7 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Portal{clock: &clock{}, dir: dir, Bus: bus.New(), seats: map[device.ID]*seat{}}
+	p := &Portal{clock: &clock{}, dir: dir, Bus: bus.New(), seats: map[device.ID]*seat{}, codes: map[string][]string{}}
 	if p.store, err = store.Open(ctx, store.Options{Data: dir, Logger: log}); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
@@ -202,8 +204,55 @@ func (p *Portal) Client() *http.Client {
 
 // Token signs somebody in and returns the cookie's value.
 func (p *Portal) Token(ctx context.Context, email string) (string, error) {
-	in, err := p.People.SignIn(ctx, people.Credentials{Email: email, Password: Password, Address: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Chrome/143.0"})
+	step, err := p.People.SignIn(ctx, people.Credentials{Email: email, Password: Password, Address: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Chrome/143.0"})
+	if err != nil {
+		return "", err
+	}
+	code, err := p.Code(ctx, email)
+	if err != nil {
+		return "", err
+	}
+	in, err := peopletest.Recover(ctx, p.People, step, code)
 	return in.Token, err
+}
+
+// Code is a recovery code of somebody that was not used yet.
+func (p *Portal) Code(ctx context.Context, email string) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := p.codes[email]
+	if len(list) == 0 {
+		return "", fmt.Errorf("%s has no recovery codes", email)
+	}
+	if len(list) == 1 { // the last one gets new ones
+		step, err := p.People.SignIn(ctx, people.Credentials{Email: email, Password: Password, Address: "192.0.2.7"})
+		if err != nil {
+			return "", err
+		}
+		in, err := peopletest.Recover(ctx, p.People, step, list[0])
+		if err != nil {
+			return "", err
+		}
+		if list, err = p.People.NewRecoveryCodes(ctx, peopletest.Finished{SignedIn: in}.Actor()); err != nil {
+			return "", err
+		}
+		if err := p.People.SignOut(ctx, peopletest.Finished{SignedIn: in}.Actor()); err != nil {
+			return "", err
+		}
+	}
+	p.codes[email] = list[1:]
+	return list[0], nil
+}
+
+// finish sets up the second factor of somebody who signs up.
+func (p *Portal) finish(ctx context.Context, step people.Step) (desk.Actor, error) {
+	f, err := peopletest.Finish(ctx, p.People, step, p.clock.now())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.codes[step.Account.Email] = f.Codes
+	a := f.Actor()
+	a.ConfirmedAt = time.Now() // the sample's history is made with its clock set back
+	return a, err
 }
 
 // Actor is somebody signed in.
@@ -237,11 +286,11 @@ func (p *Portal) account(ctx context.Context, admin desk.Actor, email, name, org
 	if err != nil {
 		return desk.Actor{}, err
 	}
-	in, err := p.People.AcceptInvitation(ctx, token, people.NewAccount{Name: name, Password: Password, Language: "en", Address: "192.0.2.9", UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Safari/605.1"})
+	step, err := p.People.AcceptInvitation(ctx, token, people.NewAccount{Name: name, Password: Password, Language: "en", Address: "192.0.2.9", UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Safari/605.1"})
 	if err != nil {
 		return desk.Actor{}, err
 	}
-	return desk.Of(in.Account, desk.ViaPortal, "192.0.2.9"), nil
+	return p.finish(ctx, step)
 }
 
 // links plays the relay: it reaches the sample's own seats.

@@ -92,7 +92,7 @@ document.addEventListener('click', (e) => {
 })
 
 document.addEventListener('click', async (e) => {
-  const b = (e.target as Element).closest<HTMLElement>('[data-copy], [data-reveal], [data-print]')
+  const b = (e.target as Element).closest<HTMLElement>('[data-copy], [data-reveal], [data-print], [data-save]')
   if (!b) return
   if (b.dataset.copy) {
     const from = document.getElementById(b.dataset.copy)!
@@ -105,7 +105,13 @@ document.addEventListener('click', async (e) => {
     const field = document.getElementById(b.dataset.reveal) as HTMLInputElement
     field.type = field.type === 'password' ? 'text' : 'password'
     b.setAttribute('aria-pressed', String(field.type === 'text'))
-  }
+  } else if (b.dataset.save) {
+    const link = document.createElement('a')
+    link.href = URL.createObjectURL(new Blob([document.getElementById(b.dataset.save)!.textContent!.trim() + '\n'], { type: 'text/plain' }))
+    link.download = b.dataset.name!
+    link.click()
+    URL.revokeObjectURL(link.href)
+  } else print()
 })
 for (const b of $$<HTMLElement>('[data-js]')) b.hidden = false
 
