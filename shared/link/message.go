@@ -68,6 +68,7 @@ type Welcome struct {
 	Organization string   `json:"organization"`
 	Provider     string   `json:"provider"` // the organization that runs the server
 	SupportPhone string   `json:"support_phone,omitempty"`
+	TrayTitle    string   `json:"tray_title,omitempty"` // first line of the tray's menu; empty: the organization
 	PortalURL    string   `json:"portal_url,omitempty"`
 	Ended        []string `json:"ended,omitempty"`    // grant ids that are over
 	Sessions     []string `json:"sessions,omitempty"` // sessions the server still holds open on this device; others are over

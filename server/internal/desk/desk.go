@@ -303,7 +303,7 @@ func (c *Change) OrganizationFor(name string) (account.Organization, error) {
 // Home is the organization whose member the actor is, with the plan that decides what they get. Staff and the
 // server itself have everything, whatever is home to them.
 func Home(tx store.Tx, a Actor) (account.Organization, error) {
-	if a.Staff() || a.Organization == "" {
+	if a.System || a.Role.Staff() || a.Organization == "" {
 		return account.Organization{Provider: true, Plan: account.FullPlan}, nil
 	}
 	return tx.Organization(a.Organization)

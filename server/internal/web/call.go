@@ -93,8 +93,20 @@ func (c *call) page(place, title string, body any) page {
 	add := func(name, icon, text, short string, count int) {
 		p.Menu = append(p.Menu, menuEntry{Href: "/" + name, Icon: icon, Text: text, Short: short, Count: count, Current: name == place})
 	}
-	add("tickets", "i-ticket", c.T("web.tickets"), c.T("web.tickets"), c.openTickets())
-	add("devices", "i-device-desktop", c.T("web.devices"), c.T("web.devices"), 0)
+	home, err := c.home()
+	if err != nil {
+		home.Plan = account.FullPlan // the page itself says what is wrong
+	}
+	p.Create = home.Has().Tickets
+	if home.ProductName != "" {
+		p.Brand = home.ProductName
+	}
+	if home.Has().Tickets {
+		add("tickets", "i-ticket", c.T("web.tickets"), c.T("web.tickets"), c.openTickets())
+	}
+	if home.Has().Devices(c.actor.Role) {
+		add("devices", "i-device-desktop", c.T("web.devices"), c.T("web.devices"), 0)
+	}
 	if c.actor.May(account.SessionsStart) {
 		add("sessions", "i-screen-share", c.T("web.sessions"), c.T("web.sessions.short"), 0)
 		add("organizations", "i-building", c.T("people.organizations"), c.T("people.organizations"), 0)
@@ -112,6 +124,32 @@ func (c *call) page(place, title string, body any) page {
 	}
 	p.Banner = c.banner(place)
 	return p
+}
+
+// home is the organization whose plan and brand the reader's pages follow, loaded once a request.
+func (c *call) home() (account.Organization, error) {
+	if c.homeOf == nil {
+		o, err := c.s.o.People.Home(c.ctx, c.actor)
+		if err != nil {
+			return o, err
+		}
+		c.homeOf = &o
+	}
+	return *c.homeOf, nil
+}
+
+// start is the first page that the reader's plan has.
+func (c *call) start() string {
+	home, err := c.home()
+	switch plan := home.Has(); {
+	case err != nil || plan.Tickets:
+		return "/tickets"
+	case plan.Devices(c.actor.Role):
+		return "/devices"
+	case c.actor.MayIn(account.OrganizationsManage, c.actor.Organization):
+		return "/organization"
+	}
+	return "/settings"
 }
 
 // openTickets counts the tickets that are not closed, for the menu.

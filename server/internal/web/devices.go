@@ -177,7 +177,7 @@ func (s *Server) device(c *call) error {
 	}
 	v := deviceView{deviceRow: c.deviceRow(d), Staff: c.actor.MayIn(account.SessionsStart, d.Organization), Manage: c.actor.MayIn(account.EnrolmentManage, d.Organization)}
 	tickets, err := s.o.Tickets.List(c.ctx, c.actor, deskticket.Filter{Device: d.ID, Live: true, Limit: 10})
-	if err != nil {
+	if err != nil && !errors.Is(err, desk.ErrNotFound) { // their plan may have no tickets
 		return err
 	}
 	for _, k := range tickets.Tickets {

@@ -1,8 +1,11 @@
 package web_test
 
 import (
+	"log/slog"
 	"net/http"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,4 +68,104 @@ func TestResponsiblePersonNamesADeputy(t *testing.T) {
 	carla.post(foreign, "form", "members", "all", "yes").want(t, http.StatusNotFound)
 	lucia.get("/organizations").want(t, http.StatusForbidden)
 	lucia.post(page, "form", "members", "all", "yes").want(t, http.StatusNotFound)
+}
+
+// What a plan lacks is absent from menu and routes, and comes back with it.
+func TestPlanSwitchesWhatMembersSee(t *testing.T) {
+	on, err := sample.New(t.Context(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer on.Close()
+	f, err := on.Fill(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	anna, lucia, carla := open(t, on, sample.Anna), open(t, on, sample.Lucia), open(t, on, sample.Carla)
+	page := pathOf(t, anna.get("/organizations?q=verdi").body, `href="(/organizations/[0-9a-f-]{36})"`)
+	ticket := "/tickets/" + strconv.FormatInt(f.Ticket, 10)
+	device := "/devices/" + f.Device
+	// where says which of these pages a member's menu leads to, and which answer.
+	where := func(b *browser, paths ...string) (out string) {
+		t.Helper()
+		home := b.get("/settings").want(t, http.StatusOK)
+		for _, p := range paths {
+			inMenu := strings.Contains(home.body, `<a href="`+p+`"`) || p == "/tickets/new" && strings.Contains(home.body, `id="create"`)
+			answer := b.get(p)
+			if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusNotFound {
+				t.Errorf("%s: status %d", p, answer.StatusCode)
+			}
+			if answer.StatusCode == http.StatusOK {
+				out += p + " "
+			}
+			if inMenu != (answer.StatusCode == http.StatusOK) && (p == "/tickets" || p == "/devices" || p == "/tickets/new") {
+				t.Errorf("%s: menu %v, answer %d", p, inMenu, answer.StatusCode)
+			}
+		}
+		return strings.TrimSpace(out)
+	}
+	for _, c := range []struct {
+		plan         []string
+		lucia, carla string
+		home         string
+	}{
+		{[]string{"tickets", "device", "assets"}, "/tickets /tickets/new " + ticket + " /devices " + device, "/tickets /tickets/new " + ticket + " /devices " + device, "/tickets"},
+		{[]string{"tickets"}, "/tickets /tickets/new " + ticket, "/tickets /tickets/new " + ticket, "/tickets"},
+		{[]string{"device"}, "/devices " + device, "/devices", "/devices"},
+		{[]string{"assets"}, "", "/devices " + device, "/settings"},
+		{nil, "", "", "/settings"},
+	} {
+		form := []string{"form", "plan"}
+		for _, p := range c.plan {
+			form = append(form, "plan", p)
+		}
+		anna.post(page, form...).to(t, page)
+		if got := where(lucia, "/tickets", "/tickets/new", ticket, "/devices", device); got != c.lucia {
+			t.Errorf("%v: the requester reaches %q, want %q", c.plan, got, c.lucia)
+		}
+		if got := where(carla, "/tickets", "/tickets/new", ticket, "/devices", device); got != c.carla {
+			t.Errorf("%v: the responsible person reaches %q, want %q", c.plan, got, c.carla)
+		}
+		lucia.get("/").to(t, c.home)
+		lucia.get("/search?q=printer").want(t, http.StatusOK)
+		status := http.StatusNotFound
+		if slices.Contains(c.plan, "tickets") {
+			status = http.StatusSeeOther
+		}
+		lucia.post("/tickets/new", "title", "Paper is out").want(t, status)
+	}
+	anna.get(ticket).want(t, http.StatusOK) // staff is not bound by a customer's plan
+}
+
+func TestMembersSeeEachOthersTicketsIfTheirOrganizationSaysSo(t *testing.T) {
+	on, err := sample.New(t.Context(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer on.Close()
+	f, err := on.Fill(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := on.Account(t.Context(), "d.ferri@studioverdi.example", "Davide Ferri", "Studio Verdi"); err != nil {
+		t.Fatal(err)
+	}
+	davide, carla, otto := open(t, on, "d.ferri@studioverdi.example"), open(t, on, sample.Carla), open(t, on, sample.Otto)
+	ticket := "/tickets/" + strconv.FormatInt(f.Ticket, 10)
+	davide.get(ticket).want(t, http.StatusNotFound)
+	davide.get("/tickets").want(t, http.StatusOK, "0 results")
+	page := pathOf(t, carla.get("/organization").body, `action="(/organizations/[^/"]+)"`)
+	carla.post(page, "form", "members", "all", "yes", "zone", "Europe/Rome").to(t, "/organization")
+	davide.get(ticket).want(t, http.StatusOK, "You can read what colleagues have filed.")
+	if body := davide.get("/tickets").body; strings.Contains(body, "0 results") {
+		t.Error("the list stays empty")
+	}
+	davide.get("/tickets?of=me").want(t, http.StatusOK, "0 results")
+	davide.post(ticket+"/status", "status", "closed").want(t, http.StatusForbidden)
+	if body := davide.get(ticket).body; strings.Contains(body, "<textarea") {
+		t.Error("a colleague is offered to answer")
+	}
+	otto.get(ticket).want(t, http.StatusNotFound)
+	carla.post(page, "form", "members", "zone", "Europe/Rome").to(t, "/organization")
+	davide.get(ticket).want(t, http.StatusNotFound)
 }

@@ -70,6 +70,7 @@ type page struct {
 	BrandLine  string
 	Place      string // which menu entry is the current one
 	Menu       []menuEntry
+	Create     bool // the reader can create tickets
 	MainCreate bool // Create ticket is the page's one main action
 	Who        who
 	Notice     *notice

@@ -13,6 +13,7 @@ type searchView struct {
 	AllTickets                   string
 	HasDevices                   bool
 	Devices                      []deviceRow
+	HasTickets                   bool
 }
 
 // found is how many of each are shown at once.
@@ -23,9 +24,15 @@ func (s *Server) search(c *call) error {
 	if v.Query == "" {
 		return c.show("search", c.page("search", c.T("web.search"), v))
 	}
-	tickets, err := s.o.Tickets.List(c.ctx, c.actor, deskticket.Filter{Query: v.Query, Limit: found})
+	home, err := c.home()
 	if err != nil {
 		return err
+	}
+	var tickets deskticket.List
+	if v.HasTickets = home.Has().Tickets; v.HasTickets {
+		if tickets, err = s.o.Tickets.List(c.ctx, c.actor, deskticket.Filter{Query: v.Query, Limit: found}); err != nil {
+			return err
+		}
 	}
 	v.TicketResults = c.T("word.results", "Count", tickets.Total)
 	if tickets.Total > found {
@@ -33,6 +40,9 @@ func (s *Server) search(c *call) error {
 	}
 	for _, k := range tickets.Tickets {
 		v.Tickets = append(v.Tickets, ticketRow{Number: k.Number, Title: k.Title, Status: c.status(k.Status), Updated: c.when(k.UpdatedAt)})
+	}
+	if !home.Has().Devices(c.actor.Role) {
+		return c.show("search", c.page("search", c.T("web.search"), v))
 	}
 	devices, _, err := s.o.Devices.List(c.ctx, c.actor, deskdevice.Filter{Query: v.Query, Limit: found})
 	if err != nil {

@@ -92,7 +92,7 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 	view := ticketView{
 		Number: k.Number, Title: k.Title, Status: c.status(k.Status), Severity: c.severity(k.Severity), Staff: staff,
 		Assignee: k.AssigneeName, Origin: c.T("web.origin", "Subject", c.origin(k), "When", c.date(k.CreatedAt)),
-		Draft: draft, Error: problem, To: c.T("web.to.support"), Write: k.Status != ticket.Closed || !staff && k.Reopenable(c.now),
+		Draft: draft, Error: problem, To: c.T("web.to.support"), Write: (k.Status != ticket.Closed || !staff && k.Reopenable(c.now)) && (staff || v.Mine),
 	}
 	if k.Assignee == "" {
 		view.Assignee = c.T("web.nobody")
@@ -131,6 +131,9 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 	} else {
 		view.Says = c.says(k).Text
 		view.NoWrite = c.T("web.closed.nowrite.requester", "Number", k.Number)
+		if !v.Mine {
+			view.NoWrite = c.T("people.colleague")
+		}
 	}
 	view.Thread = c.thread(v, sessions)
 	view.Requester = requesterView{Name: contactName(k.Requester), Initials: initials(contactName(k.Requester)), Organization: k.OrganizationName, Phone: k.Requester.Phone, Email: k.Requester.Email}
@@ -456,6 +459,9 @@ type newView struct {
 }
 
 func (s *Server) newTicket(c *call) error {
+	if home, err := c.home(); err != nil || !home.Has().Tickets {
+		return errors.Join(err, errNotFound)
+	}
 	return s.showNew(c, http.StatusOK, deskticket.Draft{Severity: api.Low, Device: device.ID(c.r.URL.Query().Get("device"))}, nil)
 }
 

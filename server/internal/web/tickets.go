@@ -16,6 +16,7 @@ const perPage = 50
 
 // ticketsView is the list of tickets.
 type ticketsView struct {
+	Scopes    []tab  // whose tickets: the organization\'s or the reader\'s own
 	Self      string // the list's own address, for moving by itself
 	Heading   string
 	Results   string
@@ -88,6 +89,7 @@ func (s *Server) tickets(c *call) error {
 	default:
 		sort, f.Sort = "updated", "updated"
 	}
+	f.Mine = !staff && q.Get("of") == "me"
 	list, err := s.o.Tickets.List(c.ctx, c.actor, f)
 	if err != nil {
 		return err
@@ -95,7 +97,7 @@ func (s *Server) tickets(c *call) error {
 	// link is the list's address with some of its parameters replaced.
 	link := func(change ...string) string {
 		v := url.Values{}
-		for _, k := range []string{"q", "status", "sort", "dir", "device"} {
+		for _, k := range []string{"q", "status", "sort", "dir", "device", "of"} {
 			if q.Get(k) != "" {
 				v.Set(k, q.Get(k))
 			}
@@ -118,6 +120,12 @@ func (s *Server) tickets(c *call) error {
 	}
 	if !staff {
 		view.Heading = c.T("web.tickets.mine")
+		if home, err := c.home(); err != nil {
+			return err
+		} else if home.MembersSeeAll || c.actor.Role == account.Responsible {
+			view.Heading = c.T("web.tickets")
+			view.Scopes = []tab{{Href: link("of", ""), Text: c.T("people.tickets.organization"), Current: !f.Mine}, {Href: link("of", "me"), Text: c.T("people.tickets.mine"), Current: f.Mine}}
+		}
 		if list.All > 0 {
 			view.Hint = c.T("web.tickets.hint")
 		}
@@ -160,8 +168,9 @@ func (s *Server) tickets(c *call) error {
 			}
 		} else {
 			row.Says = c.says(k)
-			row.Answer = k.Status == ticket.Waiting
-			if k.Reopenable(c.now) {
+			mine := c.mine(k)
+			row.Answer = mine && k.Status == ticket.Waiting
+			if mine && k.Reopenable(c.now) {
 				row.Acts = []choice{{Code: string(ticket.Open), Verb: c.T("web.verb.open")}, {Code: string(ticket.Closed), Verb: c.T("web.verb.closed")}}
 			}
 		}
@@ -189,6 +198,11 @@ func (s *Server) tickets(c *call) error {
 	p := c.page("tickets", view.Heading, view)
 	p.MainCreate = true
 	return c.show("tickets", p)
+}
+
+// mine reports whether the reader may act on a ticket as its requester or responsible person.
+func (c *call) mine(k ticket.Ticket) bool {
+	return k.Requester.Account == c.actor.Account || c.actor.Role == account.Responsible && k.Organization == c.actor.Organization
 }
 
 func pageParam(n int) string {

@@ -129,7 +129,7 @@ func (s *Server) routes() http.Handler {
 	open("POST /factors/new/app", s.confirmApp)
 	in("POST /sign-out", s.signOut)
 
-	in("GET /{$}", func(c *call) error { return c.redirect("/tickets") })
+	in("GET /{$}", func(c *call) error { return c.redirect(c.start()) })
 	in("GET /tickets", s.tickets)
 	in("GET /tickets/new", s.newTicket)
 	in("POST /tickets/new", s.createTicket)
@@ -224,6 +224,7 @@ type call struct {
 	me     account.Account // zero when nobody is signed in
 	theme  string
 	policy policy
+	homeOf *account.Organization // once home has loaded it
 }
 
 // serve wraps a page: headers, language, login, form, errors. Pages with login send others to sign in.
@@ -317,7 +318,7 @@ func (c *call) redirect(to string) error {
 
 // problem shows an error as a page that says what happened, what was kept and what comes next.
 func (s *Server) problem(c *call, err error) {
-	v := problemView{Href: "/tickets", Link: c.T("web.problem.home")}
+	v := problemView{Href: "/", Link: c.T("web.problem.home")}
 	say := func(status int, id string) int {
 		v.Heading, v.Text = c.T("web.problem."+id), c.T("web.problem."+id+".text")
 		return status

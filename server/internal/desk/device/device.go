@@ -229,7 +229,14 @@ func (d *Devices) LinkUp(ctx context.Context, id device.ID, facts link.Facts, ad
 		if err != nil {
 			return err
 		}
-		w.Epoch, w.Name, w.Organization, w.Provider, w.SupportPhone = epoch, before.Name, before.OrganizationName, provider.Name, provider.SupportPhone
+		home, err := c.Organization(before.Organization)
+		if err != nil {
+			return err
+		}
+		w.Epoch, w.Name, w.Organization, w.Provider, w.SupportPhone, w.TrayTitle = epoch, before.Name, before.OrganizationName, provider.Name, provider.SupportPhone, home.TrayTitle
+		if home.SupportPhone != "" {
+			w.SupportPhone = home.SupportPhone
+		}
 		c.Hint(desk.TopicDevice, string(id))
 		return nil
 	})
@@ -343,15 +350,25 @@ func (d *Devices) List(ctx context.Context, a desk.Actor, f Filter) (list []devi
 		}
 		s.After, s.AfterID = name, device.ID(id)
 	}
-	switch {
-	case a.May(account.DevicesView):
-		s.Within = a.Within()
-	case a.Account == "":
+	if a.Account == "" && !a.System {
 		return nil, "", desk.Fail(desk.ErrDenied)
-	default:
-		s.Within, s.Account = []account.OrganizationID{a.Organization}, a.Account
 	}
-	err = d.o.Read(ctx, func(tx store.Tx) error { list, err = tx.Devices(s); return err })
+	err = d.o.Read(ctx, func(tx store.Tx) error {
+		home, err := desk.Home(tx, a)
+		if err != nil {
+			return err
+		}
+		switch plan := home.Has(); {
+		case a.May(account.DevicesView) && plan.Assets:
+			s.Within = a.Within()
+		case plan.OwnDevice:
+			s.Within, s.Account = []account.OrganizationID{a.Organization}, a.Account
+		default:
+			return store.ErrNotFound
+		}
+		list, err = tx.Devices(s)
+		return err
+	})
 	if len(list) > f.Limit {
 		list = list[:f.Limit]
 		last := list[f.Limit-1]
@@ -375,10 +392,17 @@ func visible(tx store.Tx, a desk.Actor, id device.ID) (device.Device, error) {
 	if !dev.RemovedAt.IsZero() {
 		return dev, store.ErrNotFound
 	}
-	switch {
-	case a.MayIn(account.DevicesView, dev.Organization):
+	if a.Account == "" && !a.System || dev.Organization != a.Organization && !a.MayIn(account.DevicesView, dev.Organization) {
+		return dev, store.ErrNotFound
+	}
+	home, err := desk.Home(tx, a)
+	if err != nil {
+		return dev, err
+	}
+	switch plan := home.Has(); {
+	case a.MayIn(account.DevicesView, dev.Organization) && plan.Assets:
 		return dev, nil
-	case a.Account == "" || dev.Organization != a.Organization:
+	case !plan.OwnDevice:
 		return dev, store.ErrNotFound
 	}
 	filed, err := tx.Tickets(store.TicketFilter{Requester: a.Account, Device: id, Limit: 1})

@@ -197,7 +197,7 @@ func (p *People) OrganizationView(ctx context.Context, a desk.Actor, id account.
 // staff it is the provider.
 func (p *People) Home(ctx context.Context, a desk.Actor) (o account.Organization, err error) {
 	err = p.o.Read(ctx, func(tx store.Tx) error {
-		if a.Staff() || a.Organization == "" {
+		if a.Role.Staff() || a.Organization == "" {
 			o, err = tx.Provider()
 			return err
 		}

@@ -87,7 +87,7 @@ type View struct {
 	Files    []ticket.File     // filed with the ticket
 	Device   *device.Device    // nil: none
 	Moves    []ticket.Status   // into which the actor may put it now
-	Mine     bool              // the actor is its requester or speaks for its organization
+	Mine     bool              // the actor is its requester or speaks for its organization; others can at most read it
 	Staff    []account.Account // to whom it can be given; for staff only
 }
 
@@ -318,6 +318,9 @@ func (d *Tickets) Create(ctx context.Context, a desk.Actor, draft Draft) (k tick
 				return err
 			}
 		}
+		if _, err := member(c.Tx, a); err != nil {
+			return err
+		}
 		if err := d.contact(c, a, draft, &k); err != nil {
 			return err
 		}
@@ -425,6 +428,13 @@ func (d *Tickets) List(ctx context.Context, a desk.Actor, f Filter) (l List, err
 		return l, desk.Fail(err)
 	}
 	err = d.o.Read(ctx, func(tx store.Tx) error {
+		home, err := member(tx, a)
+		if err != nil {
+			return err
+		}
+		if home.MembersSeeAll && s.Sight != nil {
+			s.Sight.All = true // within their own organization, which is as far as a member reaches
+		}
 		counts := s
 		counts.Before = 0
 		l = List{Page: max(f.Page, 1)}
@@ -457,14 +467,38 @@ func mine(a desk.Actor, k ticket.Ticket) bool {
 
 // works reports whether the actor may do with the ticket what only staff does.
 func works(a desk.Actor, k ticket.Ticket) bool {
-	return sees(a, k) == nil && a.MayIn(account.TicketsWork, k.Organization) && (k.Assignee == a.Account || a.Reach.HasQueue(k.Queue))
+	return reaches(a, k) && a.MayIn(account.TicketsWork, k.Organization) && (k.Assignee == a.Account || a.Reach.HasQueue(k.Queue))
 }
 
-func sees(a desk.Actor, k ticket.Ticket) error {
-	if mine(a, k) || a.MayIn(account.TicketsAll, k.Organization) && a.Reach.HasQueue(k.Queue) || k.Assignee == a.Account && a.MayIn(account.TicketsWork, k.Organization) {
-		return nil
+// reaches reports whether the ticket is the actor's to see by right, as its requester or as its assignee.
+func reaches(a desk.Actor, k ticket.Ticket) bool {
+	return mine(a, k) || a.MayIn(account.TicketsAll, k.Organization) && a.Reach.HasQueue(k.Queue) || k.Assignee == a.Account && a.MayIn(account.TicketsWork, k.Organization)
+}
+
+// member is the organization that the actor belongs to; store.ErrNotFound when its plan has no tickets.
+func member(tx store.Tx, a desk.Actor) (account.Organization, error) {
+	home, err := desk.Home(tx, a)
+	if err == nil && !home.Has().Tickets {
+		err = store.ErrNotFound
+	}
+	return home, err
+}
+
+// sees reports store.ErrNotFound for a ticket that the actor may not see.
+func sees(tx store.Tx, a desk.Actor, k ticket.Ticket) error {
+	home, err := member(tx, a)
+	if err != nil || reaches(a, k) || home.MembersSeeAll && a.Account != "" && k.Organization == a.Organization {
+		return err
 	}
 	return store.ErrNotFound
+}
+
+// acts reports why the actor may not answer or move a ticket. What a colleague has filed can at most be read.
+func acts(tx store.Tx, a desk.Actor, k ticket.Ticket) error {
+	if err := sees(tx, a, k); err != nil || works(a, k) || mine(a, k) {
+		return err
+	}
+	return desk.Refuse(desk.ErrDenied, "colleague")
 }
 
 // Get loads one ticket for its page.
@@ -484,7 +518,7 @@ func (d *Tickets) view(ctx context.Context, a desk.Actor, load func(store.Tx) (t
 		if err != nil {
 			return err
 		}
-		if err := sees(a, k); err != nil {
+		if err := sees(tx, a, k); err != nil {
 			return err
 		}
 		v = View{Ticket: k, Mine: mine(a, k), Moves: k.Moves(a.RightsIn(k.Organization), mine(a, k), now)}
@@ -704,7 +738,7 @@ func (d *Tickets) change(ctx context.Context, a desk.Actor, id ticket.ID, f func
 		if err != nil {
 			return err
 		}
-		if err := sees(a, k); err != nil {
+		if err := acts(c.Tx, a, k); err != nil {
 			return err
 		}
 		if k, err = f(c, k); err != nil {
@@ -739,7 +773,7 @@ func (d *Tickets) Attach(ctx context.Context, a desk.Actor, id ticket.ID, fileNa
 		if k.Status == ticket.Closed {
 			return ticket.ErrClosed
 		}
-		return sees(a, k)
+		return acts(tx, a, k)
 	}); err != nil {
 		return f, err
 	}
@@ -772,7 +806,7 @@ func (d *Tickets) OpenFile(ctx context.Context, a desk.Actor, file string) (tick
 		if err != nil {
 			return err
 		}
-		if err := sees(a, k); err != nil || f.Message == "" || works(a, k) {
+		if err := sees(tx, a, k); err != nil || f.Message == "" || works(a, k) {
 			return err
 		}
 		thread, err := tx.Messages(k.ID)

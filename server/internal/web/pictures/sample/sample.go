@@ -280,6 +280,12 @@ func (p *Portal) Speak(ctx context.Context, language string) error {
 	return nil
 }
 
+// Account makes one more requester of an organization.
+func (p *Portal) Account(ctx context.Context, email, name, organization string) error {
+	_, err := p.account(ctx, desk.System(), email, name, organization, account.Requester)
+	return err
+}
+
 // account makes somebody by invitation.
 func (p *Portal) account(ctx context.Context, admin desk.Actor, email, name, organization string, role account.Role) (desk.Actor, error) {
 	_, token, err := p.People.Invite(ctx, admin, people.NewInvitation{Email: email, Role: role, Organization: organization})
