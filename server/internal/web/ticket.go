@@ -459,8 +459,10 @@ type newView struct {
 }
 
 func (s *Server) newTicket(c *call) error {
-	if home, err := c.home(); err != nil || !home.Has().Tickets {
-		return errors.Join(err, errNotFound)
+	if home, err := c.home(); err != nil {
+		return err
+	} else if !home.Has().Tickets {
+		return errNotFound
 	}
 	return s.showNew(c, http.StatusOK, deskticket.Draft{Severity: api.Low, Device: device.ID(c.r.URL.Query().Get("device"))}, nil)
 }
