@@ -45,6 +45,8 @@ type cli struct {
 	End      endCmd      `cmd:"" help:"End remote access now: one session, or everything."`
 	History  historyCmd  `cmd:"" help:"Show who was on this computer."`
 
+	Link linkCmd `cmd:"" help:"Link this computer to your account, by the code that the portal shows."`
+
 	Service serviceCmd `cmd:"" help:"Install, remove, start or stop the system service."`
 }
 

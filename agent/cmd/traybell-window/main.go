@@ -155,9 +155,11 @@ func run(a launch.Window, log *slog.Logger) int {
 		drawn = func() { v.Drawn(); go tick(v) }
 	default:
 		s := window.NewSheet(w, o, got.sheet)
-		if a.Kind == content.KindAccess {
-			// Permissions are changed here: nobody may press these buttons from afar.
+		// Permissions are changed in these two: nobody may press their buttons from afar.
+		if a.Kind == content.KindAccess || a.Kind == content.KindLink {
 			go guard(service, log)
+		}
+		if a.Kind == content.KindAccess {
 			go every(10*time.Second, s.Reload)
 		}
 	}

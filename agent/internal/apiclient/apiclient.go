@@ -179,6 +179,30 @@ func (c *Client) PutFile(ctx context.Context, ticket string, index int, contentT
 	return answer(resp.StatusCode, resp.Body, nil)
 }
 
+// LookOwner asks whose account a code would link an OS user of this device to. A refusal is in the given language.
+func (c *Client) LookOwner(ctx context.Context, language string, r api.OwnerClaim) (api.Owner, error) {
+	var out api.Owner
+	return out, c.do(ctx, c.rest.R().SetAuthToken(c.token()).SetHeader("Accept-Language", language).SetBody(r), http.MethodPost, "/api/v1/device/owners/look", &out)
+}
+
+// ClaimOwner confirms a code as an OS user of this device.
+func (c *Client) ClaimOwner(ctx context.Context, language string, r api.OwnerClaim) (api.Owner, error) {
+	var out api.Owner
+	return out, c.do(ctx, c.rest.R().SetAuthToken(c.token()).SetHeader("Accept-Language", language).SetBody(r), http.MethodPost, "/api/v1/device/owners", &out)
+}
+
+// Owners lists the accounts to which OS users of this device are linked.
+func (c *Client) Owners(ctx context.Context) (api.OwnerList, error) {
+	var out api.OwnerList
+	return out, c.do(ctx, c.rest.R().SetAuthToken(c.token()), http.MethodGet, "/api/v1/device/owners", &out)
+}
+
+// EndOwner ends the link of an OS user of this device.
+func (c *Client) EndOwner(ctx context.Context, id, userID string) error {
+	req := c.rest.R().SetAuthToken(c.token()).SetQueryParam("user_id", userID)
+	return c.do(ctx, req, http.MethodDelete, "/api/v1/device/owners/"+url.PathEscape(id), nil)
+}
+
 func (c *Client) do(ctx context.Context, req *resty.Request, method, path string, out any) error {
 	resp, err := req.SetContext(ctx).Execute(method, path)
 	if err != nil {

@@ -42,6 +42,8 @@ const (
 	Resumed      Event = "resumed"
 	SessionEnded Event = "session_ended" // Code: person, technician, budget, …
 	GrantEnded   Event = "grant_ended"   // Code: revoked, budget, …
+	OwnerClaimed Event = "owner_claimed" // an OS user linked this computer to the account Name
+	OwnerEnded   Event = "owner_ended"   // and ended that
 	Denied       Event = "denied"        // a call to the local API was refused: Code from_session
 )
 

@@ -309,6 +309,29 @@ func (c *Client) History(ctx context.Context) ([]Visit, error) {
 	return v, c.call(ctx, "GET", "/v1/history", nil, &v)
 }
 
+// LookOwner asks whose account a code of the portal belongs to.
+func (c *Client) LookOwner(ctx context.Context, code string) (api.Owner, error) {
+	var o api.Owner
+	return o, c.call(ctx, "POST", "/v1/owners/look", Link{Code: code}, &o)
+}
+
+// ClaimOwner is this OS user's yes to the code of an account.
+func (c *Client) ClaimOwner(ctx context.Context, code string) (api.Owner, error) {
+	var o api.Owner
+	return o, c.call(ctx, "POST", "/v1/owners", Link{Code: code}, &o)
+}
+
+// Owners lists the accounts that this OS user has linked here.
+func (c *Client) Owners(ctx context.Context) ([]api.Owner, error) {
+	var o []api.Owner
+	return o, c.call(ctx, "GET", "/v1/owners", nil, &o)
+}
+
+// EndOwner ends the link to an account.
+func (c *Client) EndOwner(ctx context.Context, id string) error {
+	return c.call(ctx, "DELETE", "/v1/owners/"+url.PathEscape(id), nil, nil)
+}
+
 // Guard freezes technicians' input and picture for this OS user until ctx ends. Windows of Traybell in
 // which permissions or secrets are seen or changed hold it while they are open; the consent
 // window needs none, because a waiting question freezes by itself.

@@ -31,6 +31,10 @@ import (
 //	POST   /v1/sessions/{id}/pause            (empty)
 //	POST   /v1/sessions/{id}/resume           (empty)
 //	POST   /v1/end             End            ends everything of this OS user at once, offline too
+//	POST   /v1/owners/look     Link           api.Owner: whose account a code of the portal belongs to
+//	POST   /v1/owners          Link           api.Owner: this OS user's yes; the account's follows in the portal
+//	GET    /v1/owners                         []api.Owner of this OS user
+//	DELETE /v1/owners/{id}                    (empty)
 //	GET    /v1/history                        []Visit, newest first, of this OS user
 
 // Codes of the local API beside those of package api.
@@ -40,6 +44,7 @@ const (
 	CodeGone        = "gone"         // the question is over
 	CodeFromSession = "from_session" // the caller descends from a remote session; on the ledger
 	CodeTooSoon     = "too_soon"     // Allow within a second of being drawn
+	CodeOffline     = "offline"      // only with the server
 	CodeRootOnly    = "root_only"    // only the administrator of this computer
 )
 
@@ -213,6 +218,11 @@ type Session struct {
 	Sees         bool     `json:"sees"`
 	Controls     bool     `json:"controls"`
 	Paused       bool     `json:"paused"`
+}
+
+// Link is the code by which this OS user links this computer to an account.
+type Link struct {
+	Code string `json:"code"`
 }
 
 // End ends sessions and grants: one session, or everything of this OS user if Session is empty.

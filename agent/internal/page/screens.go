@@ -52,7 +52,7 @@ func (v *visit) routes() {
 	v.mux.HandleFunc("POST /forget", v.postForget)
 	v.mux.HandleFunc("GET /consent", v.showConsent)
 	v.mux.HandleFunc("POST /consent", v.postConsent)
-	for _, kind := range []string{content.KindTickets, content.KindAccess, content.KindHistory, content.KindStatus, content.KindAbout} {
+	for _, kind := range []string{content.KindTickets, content.KindAccess, content.KindHistory, content.KindStatus, content.KindAbout, content.KindLink} {
 		v.mux.HandleFunc("GET /"+kind, func(w http.ResponseWriter, r *http.Request) { v.showSheet(w, r, kind) })
 	}
 	v.mux.HandleFunc("POST /act", v.postAct)
@@ -499,7 +499,7 @@ func (v *visit) postConsent(w http.ResponseWriter, r *http.Request) {
 func (v *visit) showSheet(w http.ResponseWriter, r *http.Request, kind string) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	if kind == content.KindAccess {
+	if kind == content.KindAccess || kind == content.KindLink {
 		v.guard()
 	}
 	sh := v.service.Sheet(ctx, v.p, kind)
@@ -540,7 +540,11 @@ func (v *visit) postAct(w http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
 	v.notice = notice
 	v.mu.Unlock()
-	http.Redirect(w, r, "/access", http.StatusSeeOther)
+	to := content.KindAccess
+	if slices.Contains(content.Kinds, r.PostFormValue("kind")) {
+		to = r.PostFormValue("kind")
+	}
+	http.Redirect(w, r, "/"+to, http.StatusSeeOther)
 }
 
 func (v *visit) postClose(w http.ResponseWriter, r *http.Request) {

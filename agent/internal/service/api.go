@@ -94,6 +94,10 @@ func (s *Service) handler() http.Handler {
 	kept("POST /v1/sessions/{id}/resume", (*call).resume)
 	own("POST /v1/end", (*call).end)
 	own("GET /v1/history", (*call).history)
+	kept("POST /v1/owners/look", (*call).lookOwner)
+	kept("POST /v1/owners", (*call).claimOwner)
+	own("GET /v1/owners", (*call).owners)
+	own("DELETE /v1/owners/{id}", (*call).endOwner)
 	kept("POST /v1/guard", (*call).guard)
 	return mux
 }

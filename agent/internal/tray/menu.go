@@ -27,6 +27,7 @@ const (
 	EntryChange   = "access-change"
 	EntryHistory  = "history"
 	EntryCall     = "call"
+	EntryLink     = "link"
 	EntryStatus   = "status"
 	EntryAbout    = "about"
 )
@@ -90,6 +91,9 @@ func Menu(p *catalogue.Printer, st *localapi.Status, now time.Time) View {
 		}})
 	if st.SupportPhone != "" {
 		v.Items = append(v.Items, Item{ID: EntryCall, Title: p.T("tray.call", "Phone", st.SupportPhone)})
+	}
+	if st.State != localapi.StateUnenrolled {
+		v.Items = append(v.Items, Item{ID: EntryLink, Title: p.T("tray.link.menu")})
 	}
 	v.Items = append(v.Items, Item{ID: EntryStatus, Title: p.T("tray.status")}, Item{ID: EntryAbout, Title: p.T("tray.about")})
 	return v

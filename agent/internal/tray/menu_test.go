@@ -31,6 +31,7 @@ func lines(items []Item) []string {
 }
 
 func TestMenu(t *testing.T) {
+	link := []string{"Link this PC to my account…"}
 	rest := []string{"Status, what this computer reports, help", "About"}
 	access := func(state string) []string {
 		return []string{"Remote access", "  (" + state + ")", "  Change or end…", "  Who was on this computer"}
@@ -47,25 +48,25 @@ func TestMenu(t *testing.T) {
 		{"the service does not answer", nil, Outline, "The Traybell service does not answer",
 			slices.Concat([]string{"(The Traybell service does not answer)", "-", "Assistance request form…", "-"}, rest)},
 		{"ready", &ready, Full, "Studio Verdi · ready",
-			slices.Concat([]string{"(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Nobody can connect now"), rest)},
+			slices.Concat([]string{"(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Nobody can connect now"), link, rest)},
 		{"offline, even with an answer", with(func(s *localapi.Status) { s.State, s.Answers = localapi.StateOffline, 1 }), Outline,
 			"Studio Verdi · server not reached, tickets are kept",
-			slices.Concat([]string{"(Studio Verdi · server not reached, tickets are kept)", "-", "Assistance request form…", "My tickets (1 new answer)", "-"}, access("Nobody can connect now"), rest)},
+			slices.Concat([]string{"(Studio Verdi · server not reached, tickets are kept)", "-", "Assistance request form…", "My tickets (1 new answer)", "-"}, access("Nobody can connect now"), link, rest)},
 		{"answers and a telephone", with(func(s *localapi.Status) { s.Answers, s.SupportPhone = 2, "051 123 4567" }), Dot, "2 new answers to your tickets",
 			slices.Concat([]string{"(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets (2 new answers)", "-"}, access("Nobody can connect now"),
-				[]string{"Call support: 051 123 4567"}, rest)},
+				[]string{"Call support: 051 123 4567"}, link, rest)},
 		{"somebody sees the screen", with(func(s *localapi.Status) {
 			s.Sessions = []localapi.Session{{Name: "Anna Bianchi", Sees: true}}
 			s.Grants = []localapi.Grant{{Left: 5*3600 + 30*60, TicketNumber: 1042}}
 		}), Eye, "Anna Bianchi can see your screen",
-			slices.Concat([]string{"End remote access now (Anna Bianchi)", "(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Open until 17:30, #1042"), rest)},
+			slices.Concat([]string{"End remote access now (Anna Bianchi)", "(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Open until 17:30, #1042"), link, rest)},
 		{"paused: nobody sees, but somebody is connected", with(func(s *localapi.Status) {
 			s.Sessions = []localapi.Session{{Name: "Anna Bianchi", Sees: true, Paused: true}}
 			s.Grants = []localapi.Grant{{Left: 60}, {Left: -1, Standing: true}}
 		}), Full, "Anna Bianchi is connected to this computer",
-			slices.Concat([]string{"End remote access now (Anna Bianchi)", "(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Open until you end it"), rest)},
+			slices.Concat([]string{"End remote access now (Anna Bianchi)", "(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Open until you end it"), link, rest)},
 		{"a question waits", with(func(s *localapi.Status) { s.Waiting = []localapi.Consent{{Session: "s", Name: "Anna Bianchi"}} }), Full, "Studio Verdi · ready",
-			slices.Concat([]string{"Answer Anna Bianchi's question…", "(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Nobody can connect now"), rest)},
+			slices.Concat([]string{"Answer Anna Bianchi's question…", "(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Nobody can connect now"), link, rest)},
 		{"not enrolled", &localapi.Status{State: localapi.StateUnenrolled}, Outline, "This computer belongs to no organization yet",
 			slices.Concat([]string{"(This computer belongs to no organization yet)", "-", "Assistance request form…", "My tickets", "-"}, access("Nobody can connect now"), rest)},
 	} {

@@ -13,7 +13,7 @@ import (
 // order is every entry that the menu can have, as systray makes it once; entries that a view lacks
 // are hidden. Separators stand where they always are.
 var order = []Item{{ID: EntryEnd}, {ID: EntryQuestion}, {ID: EntryState}, {}, {ID: EntryForm}, {ID: EntryTickets}, {},
-	{ID: EntryAccess, Items: []Item{{ID: EntryOpen}, {ID: EntryChange}, {ID: EntryHistory}}}, {ID: EntryCall}, {ID: EntryStatus}, {ID: EntryAbout}}
+	{ID: EntryAccess, Items: []Item{{ID: EntryOpen}, {ID: EntryChange}, {ID: EntryHistory}}}, {ID: EntryCall}, {ID: EntryLink}, {ID: EntryStatus}, {ID: EntryAbout}}
 
 // Desktop is the real tray, by fyne.io/systray.
 type Desktop struct {

@@ -245,7 +245,7 @@ func (t *Tray) lead(ctx context.Context, w launch.Window) func() {
 
 func (t *Tray) chosen(ctx context.Context, id string) {
 	switch id {
-	case EntryForm, EntryTickets, EntryHistory, EntryStatus, EntryAbout:
+	case EntryForm, EntryTickets, EntryHistory, EntryLink, EntryStatus, EntryAbout:
 		t.open(ctx, launch.Window{Kind: id, Socket: t.o.Socket})
 	case EntryChange:
 		t.open(ctx, launch.Window{Kind: "access", Socket: t.o.Socket})

@@ -191,7 +191,7 @@ func TestNoticesAreInTheUsersWords(t *testing.T) {
 
 func TestEveryEntryThatCanBeChosenDoesSomething(t *testing.T) {
 	b := start(t)
-	want := map[string]string{EntryForm: "form", EntryTickets: "tickets", EntryChange: "access", EntryHistory: "history", EntryStatus: "status", EntryAbout: "about"}
+	want := map[string]string{EntryForm: "form", EntryTickets: "tickets", EntryChange: "access", EntryHistory: "history", EntryLink: "link", EntryStatus: "status", EntryAbout: "about"}
 	for entry, kind := range want {
 		b.face.clicks <- entry
 		if w := get(t, "window for "+entry, b.opened); w.Kind != kind {

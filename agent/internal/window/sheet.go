@@ -97,8 +97,21 @@ func (s *Sheet) show(sh content.Sheet, notice string) {
 	if sh.Empty != "" {
 		rows = append(rows, newPara(sh.Empty, 14, false, ink1, inside))
 	}
+	if e := sh.Entry; e != nil {
+		in := newEntry(e.Hint, 1)
+		send := func(string) {
+			a := e.Action
+			a.Arg = in.Text
+			s.act(a)
+		}
+		in.OnSubmitted = send
+		b := button(e.Action.Label, func() { send("") })
+		b.face = solid
+		rows = append(rows, pairTop(label, newPara(e.Label, 13, false, ink2, label), in), container.New(ends{1}, newPara("", 13, false, ink2, 1), b))
+		defer s.w.Canvas().Focus(in)
+	}
 	for i, sec := range sh.Sections {
-		if i > 0 {
+		if i > 0 || sh.Entry != nil {
 			rows = append(rows, hairline())
 		}
 		if sec.Heading != "" {

@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -658,6 +659,36 @@ func TestAccessIsEndedFromItsWindow(t *testing.T) {
 	}
 }
 
+func TestAComputerIsLinkedFromItsWindow(t *testing.T) {
+	b := start(t)
+	b.s.Owners = []api.Owner{{ID: "w1", Name: "Carla Neri", Email: "c.neri@studioverdi.it", Confirmed: true, Since: b.now.UnixMicro()}}
+	NewSheet(b.w, b.o, b.o.Service.Sheet(context.Background(), b.o.Words, content.KindLink))
+	b.want(t, "Carla Neri", "Type here the code")
+	b.press(t, "End the link")
+	b.want(t, "Ended. The account no longer sees this computer.")
+	if len(b.s.Owners) != 0 {
+		t.Error("the link was not ended")
+	}
+	b.press(t, "Continue")
+	b.want(t, "Type the code first.")
+	typed := func(code string) {
+		test.Type(b.w.Canvas().Focused(), code)
+		b.press(t, "Continue")
+	}
+	typed("WRONG-CODES")
+	b.want(t, "This code is not known here.")
+	typed(b.s.Code)
+	b.want(t, "The code belongs to this account. Is it yours?", "Lucia Rossi", "l.rossi@studioverdi.it")
+	b.press(t, "No, not mine")
+	b.want(t, "Nothing was linked.", "Type here the code")
+	if said := b.s.Said("POST /v1/owners"); slices.ContainsFunc(said, func(c windowtest.Call) bool { return c.Line == "POST /v1/owners" }) {
+		t.Fatal("linked without a yes")
+	}
+	typed(b.s.Code)
+	b.press(t, "Yes, link it")
+	b.want(t, "Confirmed here. Now confirm it in the portal too, signed in as Lucia Rossi.")
+}
+
 func TestASheetThatCantBeReadSaysSo(t *testing.T) {
 	b := start(t)
 	b.s.Close()
@@ -730,7 +761,7 @@ func TestEveryWindowFitsInEveryLanguage(t *testing.T) {
 		v.Close()
 		NewQuestion(b.w, b.o, b.s.Consents[windowtest.Session])
 		check("consent")
-		for _, kind := range []string{content.KindTickets, content.KindAccess, content.KindHistory, content.KindStatus, content.KindAbout} {
+		for _, kind := range []string{content.KindTickets, content.KindAccess, content.KindHistory, content.KindStatus, content.KindAbout, content.KindLink} {
 			NewSheet(b.w, b.o, b.o.Service.Sheet(context.Background(), b.o.Words, kind))
 			check(kind)
 		}

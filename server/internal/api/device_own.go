@@ -36,6 +36,32 @@ func (s *server) devicesOwn() {
 		return &body[api.EnrolResponse]{r}, err
 	})
 
+	type ownerInput struct{ Body api.OwnerClaim }
+	register(s, op("look-owner", http.MethodPost, "/device/owners/look", "Whose account a code would link an OS user of this device to"),
+		func(ctx context.Context, in *ownerInput) (*body[api.Owner], error) {
+			o, err := s.Devices.LookOwner(ctx, deviceOf(ctx), in.Body)
+			return &body[api.Owner]{o}, err
+		})
+	register(s, op("claim-owner", http.MethodPost, "/device/owners", "An OS user of this device confirms a code; the account confirms it in the portal"),
+		func(ctx context.Context, in *ownerInput) (*body[api.Owner], error) {
+			o, err := s.Devices.ClaimOwner(ctx, deviceOf(ctx), in.Body)
+			return &body[api.Owner]{o}, err
+		})
+	register(s, op("device-owners", http.MethodGet, "/device/owners", "The accounts to which OS users of this device are linked"),
+		func(ctx context.Context, _ *none) (*body[api.OwnerList], error) {
+			list, err := s.Devices.OwnersHere(ctx, deviceOf(ctx))
+			return &body[api.OwnerList]{api.OwnerList{Owners: list}}, err
+		})
+	type endOwnerInput struct {
+		ID   string `path:"id" maxLength:"36"`
+		User string `query:"user_id" maxLength:"200" required:"true"`
+	}
+	end := op("end-owner-here", http.MethodDelete, "/device/owners/{id}", "An OS user of this device ends the link to an account")
+	end.DefaultStatus = http.StatusNoContent
+	register(s, end, func(ctx context.Context, in *endOwnerInput) (*none, error) {
+		return nil, s.Devices.EndOwnerHere(ctx, deviceOf(ctx), in.ID, in.User)
+	})
+
 	type fileInput struct{ Body api.DeviceTicket }
 	register(s, op("file-ticket", http.MethodPost, "/device/tickets", "File a ticket; the same id with the same body gives the same answer"),
 		func(ctx context.Context, in *fileInput) (*body[api.TicketFiled], error) {

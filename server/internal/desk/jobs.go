@@ -30,7 +30,6 @@ type Worker struct {
 	Options
 	Batch    int // jobs claimed at once, from 1; whoever's jobs take long claims few, so that no lease runs out
 	handlers map[string]func(ctx context.Context, payload []byte) error
-	next     time.Time // when the next job can be claimed, as the last look found; zero: none was owed
 }
 
 // NewWorker returns a worker without handlers.
@@ -50,6 +49,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer tick.Stop()
 	var tidied time.Time
 	var seen uint64
+	var next time.Time // when a job can be claimed, as the last look found; zero: none was owed
 	first, failing := true, false
 	for {
 		if now := w.Time(); now.Sub(tidied) >= tidyEvery {
@@ -61,8 +61,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		var err error
 		// Each second an idle server would ask its database for nothing.
 		var moved bool
-		if seen, moved = w.Store.Moved(seen); moved || first || failing || !w.next.IsZero() && !w.Time().Before(w.next) {
-			n, err = w.Once(ctx)
+		if seen, moved = w.Store.Moved(seen); moved || first || failing || !next.IsZero() && !w.Time().Before(next) {
+			n, next, err = w.once(ctx)
 		}
 		first = false
 		if err != nil && ctx.Err() == nil && !failing { // once, not every second
@@ -101,6 +101,12 @@ func (w *Worker) tidy(ctx context.Context, now time.Time) error {
 
 // Once claims and does one batch of due jobs and returns how many there were.
 func (w *Worker) Once(ctx context.Context) (int, error) {
+	n, _, err := w.once(ctx)
+	return n, err
+}
+
+// once is Once, and says when the next job can be claimed; zero when none is owed.
+func (w *Worker) once(ctx context.Context) (n int, next time.Time, err error) {
 	kinds := make([]string, 0, len(w.handlers))
 	for k := range w.handlers {
 		kinds = append(kinds, k)
@@ -109,22 +115,22 @@ func (w *Worker) Once(ctx context.Context) (int, error) {
 	now := w.Time()
 	// Most looks find nothing: a look costs no write.
 	if err := w.Store.Read(ctx, func(tx store.Tx) (err error) {
-		w.next, err = tx.NextJob()
+		next, err = tx.NextJob()
 		return err
-	}); err != nil || w.next.IsZero() || w.next.After(now) {
-		return 0, err
+	}); err != nil || next.IsZero() || next.After(now) {
+		return 0, next, err
 	}
 	var jobs []store.Job
 	if err := w.Store.Write(ctx, func(tx store.Tx) (err error) {
 		jobs, err = tx.ClaimJobs(kinds, now, now.Add(jobLease), w.Batch)
 		return err
 	}); err != nil {
-		return 0, err
+		return 0, next, err
 	}
 	for _, j := range jobs {
 		err := w.do(ctx, j)
 		if ctx.Err() != nil {
-			return len(jobs), nil // its lease runs out and it runs again
+			return len(jobs), next, nil // its lease runs out and it runs again
 		}
 		if err := w.Store.Write(ctx, func(tx store.Tx) error {
 			switch {
@@ -135,13 +141,13 @@ func (w *Worker) Once(ctx context.Context) (int, error) {
 			}
 			return tx.RetryJob(j.ID, w.Time().Add(jobRetry<<(j.Attempts-1)), err.Error())
 		}); err != nil {
-			return len(jobs), err
+			return len(jobs), next, err
 		}
 		if err != nil && !errors.Is(err, ErrDrop) {
 			w.Logger.Info("job must be repeated", "kind", j.Kind, "attempt", j.Attempts, "err", err)
 		}
 	}
-	return len(jobs), nil
+	return len(jobs), next, nil
 }
 
 func (w *Worker) do(ctx context.Context, j store.Job) (err error) {

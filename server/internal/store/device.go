@@ -93,7 +93,7 @@ func (t Tx) Device(id device.ID) (device.Device, error) {
 type DeviceFilter struct {
 	Organization account.OrganizationID
 	Within       []account.OrganizationID // nil: every one
-	Account      account.ID               // from which this account has filed a ticket
+	Account      account.ID               // whose owner this account is
 	Query        string                   // a part of the name, host name or a signed-in user's name
 	Online       bool
 	After        string // name and id of the last device of the page before, as Cursor returns them
@@ -110,7 +110,7 @@ func (t Tx) Devices(f DeviceFilter) ([]device.Device, error) {
 	}
 	w.within("d.organization_id", f.Within)
 	if f.Account != "" {
-		w.and("d.id in (select device_id from tickets where requester_account = ?)", f.Account)
+		w.and("d.id in (select device_id from device_owners where account_id = ? and confirmed_at > 0 and ended_at = 0)", f.Account)
 	}
 	if f.Query != "" {
 		like := "%" + likeEscape(f.Query) + "%"

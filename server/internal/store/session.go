@@ -64,6 +64,7 @@ type SessionFilter struct {
 	Account      account.ID
 	Organization account.OrganizationID
 	Within       []account.OrganizationID // nil: every one
+	User         string                   // OS user
 	Live         bool                     // not over
 	Before       access.SessionID         // the last session of the page before
 	Limit        int                      // default 100
@@ -85,6 +86,9 @@ func (t Tx) Sessions(f SessionFilter) ([]access.Session, error) {
 		w.and("s.organization_id = ?", f.Organization)
 	}
 	w.within("s.organization_id", f.Within)
+	if f.User != "" {
+		w.and("s.os_user = ?", f.User)
+	}
 	if f.Live {
 		w.and("s.ended_at = 0")
 	}

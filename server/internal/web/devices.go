@@ -24,7 +24,8 @@ import (
 // devicesView is the list of devices.
 type devicesView struct {
 	Self, Results, Query string
-	Enrol                bool
+	Enrol, Link          bool
+	LinkFirst            bool // nothing is linked yet
 	Rows                 []deviceRow
 	Empty, ClearHref     string
 }
@@ -42,6 +43,7 @@ func (s *Server) devices(c *call) error {
 		return err
 	}
 	v := devicesView{Self: "/devices", Results: c.T("word.results", "Count", len(list)), Query: query, Enrol: c.actor.May(account.EnrolmentManage)}
+	v.Link = s.o.Devices.MayOwn(c.ctx, c.actor)
 	if query != "" {
 		v.Self += "?q=" + escape(query)
 	}
@@ -55,7 +57,7 @@ func (s *Server) devices(c *call) error {
 	case c.actor.May(account.TicketsWork):
 		v.Empty = c.T("web.devices.none")
 	default:
-		v.Empty = c.T("web.devices.none.requester")
+		v.Empty, v.LinkFirst = c.T("devices.link.first"), v.Link
 	}
 	return c.show("devices", c.page("devices", c.T("web.devices"), v))
 }

@@ -159,7 +159,7 @@ func pages() []string {
 }
 
 var (
-	unresolved = regexp.MustCompile(`\b(web|word|desk|access)\.[a-z]+[a-z.]*\b|<no value>|%!|\{\{`)
+	unresolved = regexp.MustCompile(`\b(web|word|desk|access|devices)\.[a-z]+[a-z.]*\b|<no value>|%!|\{\{`)
 	inline     = regexp.MustCompile(`(?i)<script(>| (?:[^>]*)>)|<style|\sstyle=|\son[a-z]+=|=\"javascript:`)
 )
 
@@ -192,7 +192,7 @@ func TestEveryPageReadsInEveryLanguage(t *testing.T) {
 		}
 		for _, who := range []string{sample.Lucia, sample.Carla, sample.Marco} {
 			b := open(t, portal, who)
-			for _, path := range []string{"/tickets", "/tickets/new", "/devices", "/devices/" + filled.Device, ticketPath(filled.Ticket), "/search?q=mouse", "/settings"} {
+			for _, path := range []string{"/tickets", "/tickets/new", "/devices", "/devices/link", "/devices/" + filled.Device, ticketPath(filled.Ticket), "/search?q=mouse", "/settings"} {
 				checkPage(t, b.get(path).want(t, http.StatusOK), language)
 			}
 		}

@@ -26,10 +26,11 @@ const (
 	KindHistory = "history"
 	KindStatus  = "status"
 	KindAbout   = "about"
+	KindLink    = "link" // this computer to an account
 )
 
 // Kinds lists them.
-var Kinds = []string{KindForm, KindConsent, KindTickets, KindAccess, KindHistory, KindStatus, KindAbout}
+var Kinds = []string{KindForm, KindConsent, KindTickets, KindAccess, KindHistory, KindStatus, KindAbout, KindLink}
 
 // Service reaches the device service. It connects at the first call and again after the service
 // came back. It may be used from several goroutines.
@@ -37,8 +38,9 @@ type Service struct {
 	path string
 	lang string
 
-	mu sync.Mutex
-	c  *localapi.Client
+	mu   sync.Mutex
+	c    *localapi.Client
+	link pending
 }
 
 // NewService speaks to the socket at path (see localapi.ClientPath for the empty one); sentences of

@@ -20,7 +20,15 @@ type Sheet struct {
 	Sections []Section
 	Empty    string // instead of sections
 	Actions  []Action
-	Failed   bool // Intro says why nothing could be read
+	Entry    *Entry // something to type, before the sections
+	Failed   bool   // Intro says why nothing could be read
+}
+
+// Entry is one line to type and the action that takes it as its argument.
+type Entry struct {
+	Label  string
+	Hint   string
+	Action Action
 }
 
 // Section is a headed part of a sheet.
@@ -48,7 +56,7 @@ type Action struct {
 	Danger bool
 }
 
-// The verbs of actions. Do carries out the first six; Open needs a browser, New another window,
+// The verbs of actions. Do carries out all but four: Open needs a browser, New another window,
 // Reload and Close are the window's own.
 const (
 	EndGrant   = "end-grant"
@@ -60,6 +68,10 @@ const (
 	New        = "new"
 	Reload     = "reload"
 	Close      = "close"
+	LookLink   = "look-link" // Arg is the code that was typed
+	ClaimLink  = "claim-link"
+	DropLink   = "drop-link"
+	EndLink    = "end-link"
 )
 
 // Do carries out an action and returns the sentence that tells so, if there is one.
@@ -82,6 +94,8 @@ func (s *Service) Do(ctx context.Context, p *catalogue.Printer, a Action) (strin
 		return "", c.Pause(ctx, a.Arg)
 	case Resume:
 		return "", c.Resume(ctx, a.Arg)
+	case LookLink, ClaimLink, DropLink, EndLink:
+		return s.doLink(ctx, p, c, a)
 	}
 	return "", fmt.Errorf("no such action: %q", a.Verb)
 }
@@ -123,6 +137,8 @@ func Title(p *catalogue.Printer, kind string) string {
 		return p.T("tray.about")
 	case KindConsent:
 		return p.T("consent.window")
+	case KindLink:
+		return p.T("tray.link.window")
 	}
 	return p.T("form.window.plain")
 }
@@ -156,6 +172,8 @@ func (s *Service) read(ctx context.Context, p *catalogue.Printer, kind string) (
 	case KindStatus:
 		report, err := c.Report(ctx)
 		return status(p, st, report), err
+	case KindLink:
+		return s.readLink(ctx, p, c, st)
 	}
 	return about(p, st), nil
 }
@@ -400,8 +418,12 @@ func status(p *catalogue.Printer, st localapi.Status, report localapi.Report) Sh
 		}
 		reports.Rows = append(reports.Rows, r)
 	}
+	link := Section{Heading: p.T("tray.link"), Rows: []Row{{Text: p.T("tray.link.text"), Actions: []Action{{Verb: New, Arg: KindLink, Label: p.T("tray.link.start")}}}}}
 	help := Section{Heading: p.T("tray.status.help"), Note: p.T("tray.status.help.text")}
-	return Sheet{Sections: []Section{facts, reports, help}}
+	if st.State == localapi.StateUnenrolled {
+		return Sheet{Sections: []Section{facts, reports, help}}
+	}
+	return Sheet{Sections: []Section{facts, link, reports, help}}
 }
 
 func about(p *catalogue.Printer, st localapi.Status) Sheet {

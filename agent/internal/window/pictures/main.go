@@ -112,6 +112,20 @@ func pictures(service *windowtest.Service, lang string, now time.Time) []picture
 	sheet := func(kind string) func(fyne.Window) {
 		return func(w fyne.Window) { window.NewSheet(w, o, o.Service.Sheet(context.Background(), p, kind)) }
 	}
+	linked := func(verbs ...string) func(fyne.Window) {
+		return func(w fyne.Window) {
+			s := content.NewService(service.Path, lang)
+			service.Code = "K7QMX-2XFDP"
+			for _, v := range verbs {
+				if _, err := s.Do(context.Background(), p, content.Action{Verb: v, Arg: service.Code}); err != nil {
+					panic(err)
+				}
+			}
+			o := o
+			o.Service = s
+			window.NewSheet(w, o, s.Sheet(context.Background(), p, content.KindLink))
+		}
+	}
 	after := func(filed localapi.Filed) func(fyne.Window) {
 		return func(w fyne.Window) {
 			window.NewForm(w, o).Show(filled, content.After(p, o.Status, filled, filed, nil))
@@ -141,6 +155,9 @@ func pictures(service *windowtest.Service, lang string, now time.Time) []picture
 		{"history", sheet(content.KindHistory)},
 		{"status", sheet(content.KindStatus)},
 		{"about", sheet(content.KindAbout)},
+		{"link", sheet(content.KindLink)},
+		{"link-ask", linked(content.LookLink)},
+		{"link-next", linked(content.LookLink, content.ClaimLink)},
 	}
 }
 

@@ -50,6 +50,9 @@ type Service struct {
 	Grants   []localapi.Grant
 	Sessions []localapi.Session
 	Visits   []localapi.Visit
+	Owners   []api.Owner
+	Code     string    // that the portal has shown, for Offered
+	Offered  api.Owner // whom the code belongs to
 
 	Calls   []Call
 	Sent    []localapi.Ticket
@@ -158,6 +161,26 @@ func (s *Service) routes(mux *http.ServeMux) {
 	get("/v1/grants", func() any { return s.Grants })
 	get("/v1/sessions", func() any { return s.Sessions })
 	get("/v1/history", func() any { return s.Visits })
+	get("/v1/owners", func() any { return s.Owners })
+	for path, claim := range map[string]bool{"/v1/owners/look": false, "/v1/owners": true} {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			s.Lock()
+			defer s.Unlock()
+			if take[localapi.Link](r).Code != s.Code || s.Code == "" {
+				problem(w, api.Problem{Status: 422, Code: api.CodeInvalid, Detail: "This code is not known here."})
+				return
+			}
+			if claim {
+				s.Code = ""
+			}
+			give(w, s.Offered)
+		})
+	}
+	mux.HandleFunc("DELETE /v1/owners/{id}", func(w http.ResponseWriter, r *http.Request) {
+		s.Lock()
+		defer s.Unlock()
+		s.Owners = slices.DeleteFunc(s.Owners, func(o api.Owner) bool { return o.ID == r.PathValue("id") })
+	})
 	mux.HandleFunc("POST /v1/tray", s.tray)
 	mux.HandleFunc("POST /v1/guard", func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(200)
@@ -291,6 +314,7 @@ func (s *Service) Example(now time.Time) {
 		{ID: "g1", Holder: "Anna Bianchi", Organization: "Rossi IT", Scopes: []grant.Scope{grant.View, grant.Control}, Ticket: "t1", TicketNumber: 1042, Left: 604000},
 		{ID: "g2", Holder: "Marco Neri", Organization: "Rossi IT", Scopes: []grant.Scope{grant.View}, Left: 6000},
 	}
+	s.Code, s.Offered = "K7QMX-2XFDP", api.Owner{ID: "w2", Name: "Lucia Rossi", Email: "l.rossi@studioverdi.it"}
 	s.Visits = []localapi.Visit{
 		{Session: Session, Name: "Anna Bianchi", Organization: "Rossi IT", TicketNumber: 1042, From: at(-4 * time.Minute), Did: []string{"saw", "controlled"}},
 		{Session: "s0", Name: "Marco Neri", Organization: "Rossi IT", TicketNumber: 1017, From: at(-80 * time.Hour), To: at(-80*time.Hour + 16*time.Minute), Did: []string{"saw"}, EndedBy: "person"},

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -242,6 +243,8 @@ func (d *Sessions) Sessions(ctx context.Context, a desk.Actor, f Filter) (list [
 		}
 	case a.Account != "" && a.May(account.SessionsStart):
 		s.Within, s.Account = a.Within(), a.Account
+	case a.Account != "" && f.Device != "":
+		return d.ownSessions(ctx, a, s)
 	default:
 		return nil, desk.Fail(desk.ErrDenied)
 	}
@@ -249,6 +252,37 @@ func (d *Sessions) Sessions(ctx context.Context, a desk.Actor, f Filter) (list [
 		list, err = tx.Sessions(s)
 		return err
 	})
+	return list, err
+}
+
+// ownSessions lists for the owner of a device who was there as their own OS user; what happened at other
+// users' desktops is not theirs to know.
+func (d *Sessions) ownSessions(ctx context.Context, a desk.Actor, s store.SessionFilter) (list []access.Session, err error) {
+	err = d.o.Read(ctx, func(tx store.Tx) error {
+		list = nil
+		owners, err := tx.OwnersOn(s.Device)
+		if err != nil {
+			return err
+		}
+		mine := false
+		for _, w := range owners {
+			if w.Account != a.Account {
+				continue
+			}
+			mine = true
+			s.User = w.User
+			of, err := tx.Sessions(s)
+			if err != nil {
+				return err
+			}
+			list = append(list, of...)
+		}
+		if !mine {
+			return desk.ErrDenied
+		}
+		return nil
+	})
+	slices.SortFunc(list, func(a, b access.Session) int { return strings.Compare(string(b.ID), string(a.ID)) })
 	return list, err
 }
 

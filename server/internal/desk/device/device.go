@@ -39,10 +39,13 @@ type Options struct {
 }
 
 // Devices are the use cases.
-type Devices struct{ o Options }
+type Devices struct {
+	o       Options
+	guesses guesses // of codes, by device
+}
 
 // New returns the use cases.
-func New(o Options) *Devices { return &Devices{o} }
+func New(o Options) *Devices { return &Devices{o: o} }
 
 // NewKey is what somebody asks of an enrolment key. Zero fields mean one device, 24 hours, the actor's
 // own organization (on the command line the provider) and a pinned server certificate.
@@ -366,8 +369,15 @@ func (d *Devices) List(ctx context.Context, a desk.Actor, f Filter) (list []devi
 		default:
 			return store.ErrNotFound
 		}
-		list, err = tx.Devices(s)
-		return err
+		if list, err = tx.Devices(s); err != nil || s.Account == "" {
+			return err
+		}
+		for i := range list {
+			if list[i], err = owned(tx, a, list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if len(list) > f.Limit {
 		list = list[:f.Limit]
@@ -405,11 +415,28 @@ func visible(tx store.Tx, a desk.Actor, id device.ID) (device.Device, error) {
 	case !plan.OwnDevice:
 		return dev, store.ErrNotFound
 	}
-	filed, err := tx.Tickets(store.TicketFilter{Requester: a.Account, Device: id, Limit: 1})
-	if err == nil && len(filed) == 0 {
-		err = store.ErrNotFound
+	return owned(tx, a, dev)
+}
+
+// owned shows a device to its owner, without the people who are none of their business. It does not exist
+// for anybody else.
+func owned(tx store.Tx, a desk.Actor, dev device.Device) (device.Device, error) {
+	on, err := tx.OwnersOn(dev.ID)
+	if err != nil {
+		return dev, err
 	}
-	return dev, err
+	mine := map[string]bool{}
+	for _, w := range on {
+		if w.Account == a.Account {
+			mine[w.UserID] = true
+		}
+	}
+	if len(mine) == 0 {
+		return device.Device{}, store.ErrNotFound
+	}
+	dev.Facts.Users = slices.DeleteFunc(slices.Clone(dev.Facts.Users), func(u link.User) bool { return !mine[u.ID] })
+	dev.Address = ""
+	return dev, nil
 }
 
 // Rename gives a device another name.

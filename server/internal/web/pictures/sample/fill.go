@@ -45,6 +45,7 @@ type Filled struct {
 	Ended      string
 	Connected  string
 	ViewOnly   string
+	Colleague  string // the device of a colleague
 }
 
 // Fill makes people, devices, tickets and visits.
@@ -95,8 +96,20 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	if err != nil {
 		return f, err
 	}
-	f.Device, f.Offline = string(pc.id), string(away.id)
+	f.Device, f.Offline, f.Colleague = string(pc.id), string(away.id), string(locked.id)
 	_ = server
+	links := func(a desk.Actor, s *seat, confirmed bool) {
+		w, code, e := p.Devices.StartOwner(ctx, a)
+		must(e)
+		_, e = p.Devices.ClaimOwner(ctx, s.id, api.OwnerClaim{Code: code, UserID: "1000", User: s.user().Name})
+		must(e)
+		if confirmed {
+			_, e = p.Devices.ConfirmOwner(ctx, a, w.ID)
+			must(e)
+		}
+	}
+	p.clock.ago(9 * 24 * time.Hour)
+	links(lucia, pc, true)
 
 	files := func(ago time.Duration, s *seat, email, name, title, text string, sev api.Severity) ticket.ID {
 		p.clock.ago(ago)
@@ -244,6 +257,21 @@ func (p *Portal) End(id string) error {
 	}
 	s.end()
 	return nil
+}
+
+// Claim lets somebody type a code of an account at a device.
+func (p *Portal) Claim(id, email string) error {
+	ctx := context.Background()
+	a, err := p.Actor(ctx, email)
+	if err != nil {
+		return err
+	}
+	_, code, err := p.Devices.StartOwner(ctx, a)
+	if err != nil {
+		return err
+	}
+	_, err = p.Devices.ClaimOwner(ctx, device.ID(id), api.OwnerClaim{Code: code, UserID: "1001", User: "lrossi"})
+	return err
 }
 
 // Remind makes the device say again that the question of Filled.Asking is on the screen.
