@@ -113,6 +113,9 @@ func (c *call) page(place, title string, body any) page {
 	} else if c.actor.MayIn(account.OrganizationsManage, c.actor.Organization) {
 		add("organization", "i-building", c.T("people.organization"), c.T("people.organization"), 0)
 	}
+	if c.actor.May(account.DirectoriesManage) {
+		add("directories", "i-address-book", c.T("directory.directories"), c.T("directory.directories"), 0)
+	}
 	if deskmail.Manages(c.actor) {
 		add("mail", "i-mail", c.T("mail.page"), c.T("mail.page"), 0)
 	}
@@ -174,9 +177,10 @@ func (c *call) done(what string) *notice {
 var doneWords = func() map[string]string {
 	m := map[string]string{}
 	for prefix, words := range map[string]string{
-		"web.done.":     "answered sent noted taken assigned created moved severity left withdrawn solved saved password login others factor factor.off token key phone renamed removed signedout mail mail.off mail.again mail.gone",
-		"people.done.":  "organization deputy deputy.back",
-		"devices.done.": "linked unlinked",
+		"web.done.":       "answered sent noted taken assigned created moved severity left withdrawn solved saved password login others factor factor.off token key phone renamed removed signedout mail mail.off mail.again mail.gone",
+		"people.done.":    "organization deputy deputy.back",
+		"devices.done.":   "linked unlinked",
+		"directory.done.": "directory directory.removed",
 	} {
 		for _, w := range strings.Fields(words) {
 			m[w] = prefix

@@ -16,6 +16,8 @@ type signInView struct {
 	Password field
 	Next     string
 	Error    string
+	Sites    []choice // OpenID providers that have a button
+	SSO      bool     // somebody's address may lead to one
 }
 
 func (s *Server) signIn(c *call) error {
@@ -36,18 +38,34 @@ func (s *Server) signIn(c *call) error {
 func (s *Server) showSignIn(c *call, status int, v signInView, email string) error {
 	v.Email = field{Name: "email", Label: c.T("web.email"), Type: "email", Value: email, Auto: "username", Max: account.MaxEmail, Required: true, Focus: email == ""}
 	v.Password = field{Name: "password", Label: c.T("web.password"), Auto: "current-password"}
+	sites, sso, err := s.o.People.DirectoryChoices(c.ctx)
+	if err != nil {
+		return err
+	}
+	v.SSO = sso
+	for _, d := range sites {
+		v.Sites = append(v.Sites, choice{Code: "/sign-in/directories/" + string(d.ID) + "?next=" + escape(v.Next), Word: c.T("directory.with", "Name", d.Name)})
+	}
 	return c.showAs(status, "signin", c.page("", c.T("web.signin"), v))
 }
 
 func (s *Server) doSignIn(c *call) error {
 	get := c.r.PostFormValue
 	v := signInView{Next: local(get("next"), "/tickets")}
+	if get("step") == "sso" {
+		ok, err := s.byDomain(c, get("email"), v.Next)
+		if ok || err != nil {
+			return err
+		}
+		v.Error = c.T("directory.sso.none")
+		return s.showSignIn(c, http.StatusUnprocessableEntity, v, get("email"))
+	}
 	step, err := s.o.People.SignIn(c.ctx, people.Credentials{Email: get("email"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()})
 	switch {
 	case errors.Is(err, desk.ErrLimited):
 		v.Error = c.T("web.error.limited")
 		return s.showSignIn(c, http.StatusTooManyRequests, v, get("email"))
-	case errors.Is(err, desk.ErrConflict): // the password was right
+	case errors.Is(err, desk.ErrConflict), isDirectoryError(err): // the password was right, or was not looked at
 		v.Error = desk.Text(err, c.Language())
 		return s.showSignIn(c, http.StatusUnprocessableEntity, v, get("email"))
 	case errors.Is(err, desk.ErrDenied):

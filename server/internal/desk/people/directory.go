@@ -2,6 +2,7 @@ package people
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/url"
 	"time"
@@ -55,6 +56,9 @@ func (p *People) Directory(ctx context.Context, a desk.Actor, id account.Directo
 func (p *People) SaveDirectory(ctx context.Context, a desk.Actor, d account.Directory, secret *string) (saved account.Directory, err error) {
 	if !a.May(account.DirectoriesManage) {
 		return d, desk.Fail(desk.ErrDenied)
+	}
+	if err := desk.NeedFresh(a, p.o.Time()); err != nil {
+		return d, err
 	}
 	err = p.o.Change(ctx, a, func(c *desk.Change) error {
 		was, err := c.Directory(d.ID)
@@ -137,6 +141,9 @@ func (p *People) DeleteDirectory(ctx context.Context, a desk.Actor, id account.D
 	if !a.May(account.DirectoriesManage) {
 		return desk.Fail(desk.ErrDenied)
 	}
+	if err := desk.NeedFresh(a, p.o.Time()); err != nil {
+		return err
+	}
 	return p.o.Change(ctx, a, func(c *desk.Change) error {
 		d, err := c.Directory(id)
 		if err != nil {
@@ -208,19 +215,22 @@ type DirectoryChoice struct {
 	Name string
 }
 
-// DirectoryChoices lists what the sign-in page offers, to anybody.
-func (p *People) DirectoryChoices(ctx context.Context) (list []DirectoryChoice, err error) {
+// DirectoryChoices lists what the sign-in page offers, to anybody. sso reports whether an address may lead to a provider.
+func (p *People) DirectoryChoices(ctx context.Context) (list []DirectoryChoice, sso bool, err error) {
 	err = p.o.Read(ctx, func(tx store.Tx) error {
 		all, err := tx.Directories()
-		list = nil
+		list, sso = nil, false
 		for _, d := range all {
-			if d.Enabled && d.Button {
-				list = append(list, DirectoryChoice{d.ID, d.Kind, d.Name})
+			if d.Enabled && d.Kind == account.OIDC {
+				sso = true
+				if d.Button {
+					list = append(list, DirectoryChoice{d.ID, d.Kind, d.Name})
+				}
 			}
 		}
 		return err
 	})
-	return list, err
+	return list, sso, err
 }
 
 // DirectoryFor finds the directory to which an address belongs by its domain, and nothing but its domain: whether
@@ -340,7 +350,7 @@ func (p *People) keep(c *desk.Change, d account.Directory, a, known account.Acco
 			return a, err
 		}
 		c.Actor = desk.Of(a, c.Actor.Via, c.Actor.Address)
-		return a, c.Record("account.made", ref(a.ID), a.Name, detail)
+		return a, c.Record("account.made_from_directory", ref(a.ID), a.Name, detail)
 	}
 	if a.Email != known.Email {
 		if _, err := c.AccountByEmail(a.Email); err == nil {
@@ -374,46 +384,77 @@ func (p *People) keep(c *desk.Change, d account.Directory, a, known account.Acco
 	return a, c.Record(action, ref(a.ID), a.Name, detail)
 }
 
-// BeginProvider sends a browser to an OpenID provider: location is where, and flow is what the browser that asked
-// must be known by when it comes back to redirect.
-func (p *People) BeginProvider(ctx context.Context, id account.DirectoryID, redirect string) (location string, flow account.Flow, err error) {
-	d, err := p.provider(ctx, id)
-	if err != nil {
-		return "", flow, err
-	}
-	location, flow, err = p.o.OIDC.Begin(ctx, d.OIDC, redirect)
-	if err != nil {
-		p.directoryFailed(d, err)
-		return "", flow, desk.Fail(account.ErrDirectoryDown)
-	}
-	flow.Directory = id
-	return location, flow, nil
+// FlowLife is how long somebody may take at an OpenID provider.
+const FlowLife = 30 * time.Minute
+
+// keptFlow is what a browser keeps, sealed, while it is at a provider.
+type keptFlow struct {
+	account.Flow
+	Next  string
+	Until time.Time
 }
 
-// FromProvider is a browser's return from an OpenID provider. It returns the account of the person, made or brought up
-// to date, for which the first factor counts as proven.
-func (p *People) FromProvider(ctx context.Context, flow account.Flow, answer url.Values, language, address string) (a account.Account, err error) {
-	d, err := p.provider(ctx, flow.Directory)
+const flowSeal = "directory flow"
+
+// BeginProvider sends a browser to an OpenID provider: location is where. The browser that asked keeps kept, which
+// is sealed, and nobody else gets it; with it the browser is known when it comes back to redirect, to go on to next.
+func (p *People) BeginProvider(ctx context.Context, id account.DirectoryID, redirect, next string) (location, kept string, err error) {
+	d, err := p.provider(ctx, id)
 	if err != nil {
-		return a, err
+		return "", "", err
 	}
-	right, ok := p.address.take(address, p.o.Time())
+	location, flow, err := p.o.OIDC.Begin(ctx, d.OIDC, redirect)
+	if err != nil {
+		p.directoryFailed(d, err)
+		return "", "", desk.Fail(account.ErrDirectoryDown)
+	}
+	flow.Directory = id
+	b, err := json.Marshal(keptFlow{flow, short(next, 1000), p.o.Time().Add(FlowLife)})
+	return location, p.seal(string(b), flowSeal), err
+}
+
+// FromProvider is a browser's return from an OpenID provider.
+type FromProvider struct {
+	Directory account.DirectoryID // to whose address it came
+	Kept      string
+	Answer    url.Values
+	Language  string // of the page, for an account that is made
+	Address   string
+}
+
+// FromProvider checks a browser's return. It returns the account of the person, made or brought up to date, for which
+// the first factor counts as proven, and where they wanted to go.
+func (p *People) FromProvider(ctx context.Context, in FromProvider) (a account.Account, next string, err error) {
+	plain, err := p.unseal(in.Kept, flowSeal)
+	var kept keptFlow
+	if err == nil {
+		err = json.Unmarshal([]byte(plain), &kept)
+	}
+	if err != nil || kept.Directory != in.Directory || !p.o.Time().Before(kept.Until) {
+		return a, "", desk.Fail(account.ErrTokenState)
+	}
+	d, err := p.provider(ctx, in.Directory)
+	if err != nil {
+		return a, "", err
+	}
+	right, ok := p.address.take(in.Address, p.o.Time())
 	if !ok {
-		return a, desk.Fail(desk.ErrLimited)
+		return a, "", desk.Fail(desk.ErrLimited)
 	}
 	secret := ""
 	if d.Secret != "" {
 		if secret, err = p.unseal(d.Secret, "directory:"+string(d.ID)); err != nil {
-			return a, err
+			return a, "", err
 		}
 	}
-	i, err := p.o.OIDC.Finish(ctx, d.OIDC, secret, flow, answer)
+	i, err := p.o.OIDC.Finish(ctx, d.OIDC, secret, kept.Flow, in.Answer)
 	if err != nil {
-		p.refusedByProvider(ctx, d, err, address)
-		return a, p.directoryFailed(d, err)
+		p.refusedByProvider(ctx, d, err, in.Address)
+		return a, "", p.directoryFailed(d, err)
 	}
 	right()
-	return p.admit(ctx, d, i, language, address)
+	a, err = p.admit(ctx, d, i, in.Language, in.Address)
+	return a, kept.Next, err
 }
 
 // refusedByProvider notes that an answer was refused: a misbehaving provider, or somebody who plays one.

@@ -46,6 +46,7 @@ type Filled struct {
 	Connected  string
 	ViewOnly   string
 	Colleague  string // the device of a colleague
+	Directory  string
 }
 
 // Fill makes people, devices, tickets and visits.
@@ -56,6 +57,7 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 			err = fmt.Errorf("line %d: %w", at, e)
 		}
 	}
+	f.Directory = api.NewID(time.Now())
 	p.clock.ago(20 * 24 * time.Hour)
 	step, err := p.People.FirstAdministrator(ctx, p.FirstToken, "Rossi IT", people.NewAccount{Email: Anna, Name: "Anna Bianchi", Password: Password, Language: "en", Address: "192.0.2.7", UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/147.0"})
 	if err != nil {
@@ -73,7 +75,16 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	marco := make(Marco, "Marco Conti", "", account.Technician)
 	lucia := make(Lucia, "Lucia Rossi", "Studio Verdi", account.Requester)
 	make(Carla, "Carla Neri", "Studio Verdi", account.Responsible)
-	make(Otto, "Otto Weber-Hoffmannstein", "Weber Bau und Ingenieurgesellschaft", account.Requester)
+	otto := make(Otto, "Otto Weber-Hoffmannstein", "Weber Bau und Ingenieurgesellschaft", account.Requester)
+
+	ldap, search := account.LDAPPresets["openldap"], "Search-Account-1"
+	ldap.Server, ldap.BindDN, ldap.Base = "ldap.studioverdi.example", "cn=traybell,dc=studioverdi,dc=example", "dc=studioverdi,dc=example"
+	_, e := p.People.SaveDirectory(ctx, desk.System(), account.Directory{ID: account.DirectoryID(f.Directory), Kind: account.LDAP, Name: "Studio Verdi", Organization: lucia.Organization, Domains: []string{"studioverdi.example"},
+		Enabled: true, Create: true, DefaultRole: account.Requester, Rules: []account.RoleRule{{Group: "office managers", Role: account.Responsible}}, LDAP: ldap}, &search)
+	must(e)
+	_, e = p.People.SaveDirectory(ctx, desk.System(), account.Directory{ID: account.DirectoryID(api.NewID(p.clock.now())), Kind: account.OIDC, Name: "Weber Bau", Organization: otto.Organization, Domains: []string{"weber-bau.example", "weber.example"},
+		Enabled: true, Button: true, Create: true, DefaultRole: account.Requester, OIDC: account.OIDCSettings{Issuer: "https://login.weber-bau.example/realms/staff", ClientID: "traybell"}}, &search)
+	must(e)
 
 	can := []string{"desktop", "control", "terminal"}
 	brings := func(organization, name, os, user, display, state string, online bool) *seat {
