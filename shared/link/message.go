@@ -90,18 +90,32 @@ type User struct {
 	Desktop string `json:"desktop,omitempty"` // x11, wayland, windows, macos, none
 }
 
+// Disk is one fixed disk or partition that holds files.
+type Disk struct {
+	Path   string `json:"path"` // where it is mounted, or its letter
+	SizeMB int64  `json:"size_mb"`
+	FreeMB int64  `json:"free_mb"`
+}
+
 // Facts is what a device reports of itself. The employee can read the same list.
 type Facts struct {
 	Hostname  string   `json:"hostname"`
-	OS        string   `json:"os"`         // linux, windows, darwin
-	OSName    string   `json:"os_name"`    // "Debian GNU/Linux 12"
-	Arch      string   `json:"arch"`       // amd64, arm64
-	Agent     string   `json:"agent"`      // version
-	MachineID string   `json:"machine_id"` // SHA-256 of the machine id
+	OS        string   `json:"os"`                   // linux, windows, darwin
+	OSName    string   `json:"os_name"`              // "Debian GNU/Linux 12"
+	Arch      string   `json:"arch"`                 // amd64, arm64
+	Agent     string   `json:"agent"`                // version
+	MachineID string   `json:"machine_id"`           // SHA-256 of the machine id
+	OSID      string   `json:"os_id,omitempty"`      // debian, ubuntu, …; windows, windows-server, macos
+	OSVersion string   `json:"os_version,omitempty"` // "12", "24.04"; on Windows as OSBuild
+	OSBuild   string   `json:"os_build,omitempty"`   // kernel release; on Windows the build number
+	CPU       string   `json:"cpu,omitempty"`        // model
 	CPUs      int      `json:"cpus,omitempty"`
 	MemoryMB  int64    `json:"memory_mb,omitempty"`
 	DiskMB    int64    `json:"disk_mb,omitempty"`
 	FreeMB    int64    `json:"free_mb,omitempty"`
+	Disks     []Disk   `json:"disks,omitempty"`   // fixed ones, the largest first
+	BootAt    int64    `json:"boot_at,omitempty"` // Unix microseconds, device clock
+	Restart   string   `json:"restart,omitempty"` // yes: the system waits to be restarted; no; empty: not known
 	Addresses []string `json:"addresses,omitempty"`
 	Users     []User   `json:"users,omitempty"`
 	Can       []string `json:"can,omitempty"`    // desktop, control, terminal: what works here now

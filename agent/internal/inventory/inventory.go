@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/mem"
@@ -68,6 +69,15 @@ func Facts(ctx context.Context, machine, dir string) link.Facts {
 		CPUs: runtime.NumCPU(), Addresses: addresses(),
 	}
 	f.Hostname, _ = os.Hostname()
+	f.OSID, f.OSVersion, f.OSBuild = osVersion(ctx)
+	f.Restart = restart()
+	if boot, err := host.BootTimeWithContext(ctx); err == nil && boot > 0 {
+		f.BootAt = int64(boot) * 1e6
+	}
+	if cpus, err := cpu.InfoWithContext(ctx); err == nil && len(cpus) > 0 {
+		f.CPU = strings.Join(strings.Fields(cpus[0].ModelName), " ")
+	}
+	f.Disks = disks(ctx)
 	if m, err := mem.VirtualMemoryWithContext(ctx); err == nil {
 		f.MemoryMB = int64(m.Total >> 20)
 	}
@@ -85,6 +95,32 @@ func platformName(ctx context.Context) string {
 		return runtime.GOOS
 	}
 	return strings.TrimSpace(name + " " + ver)
+}
+
+// maxDisks bounds what is told of a machine with many.
+const maxDisks = 16
+
+// disks lists the fixed disks, each once wherever it is mounted, the largest first.
+func disks(ctx context.Context) []link.Disk {
+	parts, err := disk.PartitionsWithContext(ctx, false)
+	if err != nil {
+		return nil
+	}
+	var out []link.Disk
+	seen := map[string]bool{}
+	for _, p := range parts {
+		if seen[p.Device] || slices.Contains([]string{"squashfs", "iso9660", "udf", "CDFS", "UDF", "devfs", "autofs"}, p.Fstype) {
+			continue
+		}
+		u, err := disk.UsageWithContext(ctx, p.Mountpoint)
+		if err != nil || u.Total < 256<<20 { // boot partitions and the like say nothing
+			continue
+		}
+		seen[p.Device] = true
+		out = append(out, link.Disk{Path: p.Mountpoint, SizeMB: int64(u.Total >> 20), FreeMB: int64(u.Free >> 20)})
+	}
+	slices.SortStableFunc(out, func(a, b link.Disk) int { return int(b.SizeMB - a.SizeMB) })
+	return out[:min(len(out), maxDisks)]
 }
 
 // addresses lists the addresses of interfaces that are up, without loopback and link-local ones.

@@ -315,13 +315,25 @@ func (c *call) report() error {
 			r.Fields = append(r.Fields, localapi.Field{Name: "agent.report." + name, Value: value, Seen: "agent.seen." + seen})
 		}
 	}
-	add("hostname", f.Hostname, "support")
-	add("os", f.OSName+" ("+f.Arch+")", "support")
-	add("agent", f.Agent, "support")
+	add("hostname", f.Hostname, "organization")
+	add("os", f.OSName+" ("+f.Arch+")", "organization")
+	add("os_id", strings.TrimSpace(f.OSID+" "+f.OSVersion), "organization")
+	add("build", f.OSBuild, "organization")
+	add("restart", f.Restart, "organization")
+	if f.BootAt > 0 {
+		add("boot", time.UnixMicro(f.BootAt).Format("2006-01-02 15:04"), "organization")
+	}
+	add("cpu", f.CPU, "organization")
+	var disks []string
+	for _, d := range f.Disks {
+		disks = append(disks, d.Path+" "+strconv.FormatInt(d.FreeMB, 10)+" / "+strconv.FormatInt(d.SizeMB, 10)+" MB")
+	}
+	add("disks", strings.Join(disks, ", "), "organization")
+	add("agent", f.Agent, "organization")
 	add("machine", f.MachineID, "server")
-	add("processors", strconv.Itoa(f.CPUs), "support")
-	add("memory", strconv.FormatInt(f.MemoryMB, 10)+" MB", "support")
-	add("disk", strconv.FormatInt(f.FreeMB, 10)+" / "+strconv.FormatInt(f.DiskMB, 10)+" MB", "support")
+	add("processors", strconv.Itoa(f.CPUs), "organization")
+	add("memory", strconv.FormatInt(f.MemoryMB, 10)+" MB", "organization")
+	add("disk", strconv.FormatInt(f.FreeMB, 10)+" / "+strconv.FormatInt(f.DiskMB, 10)+" MB", "organization")
 	add("addresses", strings.Join(f.Addresses, ", "), "support")
 	var who []string
 	for _, u := range f.Users {

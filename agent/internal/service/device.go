@@ -452,7 +452,16 @@ func (d *device) watch(ctx context.Context) {
 // sameFacts ignores free disk space, which always moves.
 func sameFacts(a, b link.Facts) bool {
 	return slices.Equal(a.Users, b.Users) && slices.Equal(a.Can, b.Can) && slices.Equal(a.Cannot, b.Cannot) &&
-		slices.Equal(a.Addresses, b.Addresses) && a.Hostname == b.Hostname
+		slices.Equal(a.Addresses, b.Addresses) && a.Hostname == b.Hostname && a.Restart == b.Restart && a.OSVersion == b.OSVersion &&
+		a.OSBuild == b.OSBuild && sameSpace(a.Disks, b.Disks)
+}
+
+// sameSpace is false once a disk's free space has moved by a twentieth of its size.
+func sameSpace(a, b []link.Disk) bool {
+	return slices.EqualFunc(a, b, func(x, y link.Disk) bool {
+		moved := x.FreeMB - y.FreeMB
+		return x.Path == y.Path && x.SizeMB == y.SizeMB && max(moved, -moved)*20 < x.SizeMB
+	})
 }
 
 // endGrant ends one grant, and the channels that are open under it. Unknown ids are ignored: a

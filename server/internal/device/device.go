@@ -124,8 +124,21 @@ func CheckName(s string) (string, error) {
 // Clean cuts what a device reports to its bounds and drops control characters: the values are shown to
 // people and come from a machine that may be hostile.
 func Clean(f link.Facts) link.Facts {
-	for _, s := range []*string{&f.Hostname, &f.OS, &f.OSName, &f.Arch, &f.Agent, &f.MachineID} {
+	for _, s := range []*string{&f.Hostname, &f.OS, &f.OSName, &f.Arch, &f.Agent, &f.MachineID, &f.OSID, &f.OSVersion, &f.OSBuild, &f.CPU, &f.Restart} {
 		*s = clean(*s)
+	}
+	for _, n := range []*int64{&f.MemoryMB, &f.DiskMB, &f.FreeMB, &f.BootAt} {
+		*n = max(0, *n)
+	}
+	f.CPUs = min(max(0, f.CPUs), 1<<16)
+	if f.Restart != "yes" && f.Restart != "no" {
+		f.Restart = ""
+	}
+	f.Disks = slices.Clone(f.Disks[:min(len(f.Disks), maxList)])
+	for i := range f.Disks {
+		d := &f.Disks[i]
+		d.Path, d.SizeMB = clean(d.Path), max(0, d.SizeMB)
+		d.FreeMB = min(max(0, d.FreeMB), d.SizeMB)
 	}
 	f.Addresses = cleanList(f.Addresses)
 	f.Can = cleanList(f.Can)
