@@ -15,6 +15,9 @@ import (
 // DirectoryID is the id of a directory, a UUIDv7. The empty one is Traybell itself: a local account.
 type DirectoryID string
 
+// LocalDirectory asks for the accounts without a directory, where a list is narrowed to one.
+const LocalDirectory DirectoryID = "local"
+
 // DirectoryKind says how a directory is spoken to.
 type DirectoryKind string
 

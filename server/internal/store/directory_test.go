@@ -66,6 +66,11 @@ func TestDirectories(t *testing.T) {
 			if got, err := tx.AccountByIdentity("d1", "x1"); got.ID != "a1" || got.Directory != "d1" || got.ExternalID != "x1" || err != nil {
 				t.Errorf("got %+v, %v", got, err)
 			}
+			for of, want := range map[account.DirectoryID]int{"": 1, "d1": 1, "d2": 0, account.LocalDirectory: 0} {
+				if l, err := tx.AccountPage(store.AccountFilter{Directory: of}); len(l) != want || err != nil {
+					t.Errorf("the list of %q has %d accounts, %v", of, len(l), err)
+				}
+			}
 			if l, err := tx.DirectoryAccounts("d1"); len(l) != 1 || err != nil {
 				t.Errorf("%d accounts, %v", len(l), err)
 			}

@@ -46,8 +46,9 @@ type AccountFilter struct {
 	Within       []account.OrganizationID // nil: of every organization; empty: of none
 	Organization account.OrganizationID
 	Role         account.Role
-	Query        string // beginnings of words of name and address
-	After        string // SortKey of the name, and id, of the last one of the page before
+	Directory    account.DirectoryID // account.LocalDirectory: of none
+	Query        string              // beginnings of words of name and address
+	After        string              // SortKey of the name, and id, of the last one of the page before
 	AfterID      account.ID
 	Limit        int // default 50
 }
@@ -67,6 +68,13 @@ func (t Tx) AccountPage(f AccountFilter) ([]account.Account, error) {
 	}
 	if f.Role != "" {
 		w.and("a.role = ?", f.Role)
+	}
+	switch f.Directory {
+	case "":
+	case account.LocalDirectory:
+		w.and("a.directory_id = ''")
+	default:
+		w.and("a.directory_id = ?", f.Directory)
 	}
 	if f.AfterID != "" {
 		w.and("(a.sort_name, a.id) > (?, ?)", f.After, f.AfterID)

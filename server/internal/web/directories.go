@@ -258,8 +258,8 @@ func (s *Server) redirectURI(id account.DirectoryID) string {
 // leaveForProvider sends the browser to a provider. What it needs when it comes back goes along in a sealed cookie.
 func (s *Server) leaveForProvider(c *call) error {
 	id := account.DirectoryID(c.r.PathValue("id"))
-	location, kept, err := s.o.People.BeginProvider(c.ctx, id, s.redirectURI(id), local(c.r.URL.Query().Get("next"), "/tickets"))
-	if isDirectoryError(err) {
+	location, kept, err := s.o.People.BeginProvider(c.ctx, id, s.redirectURI(id), local(c.r.URL.Query().Get("next"), "/tickets"), c.address())
+	if errors.Is(err, desk.ErrLimited) || isDirectoryError(err) {
 		return s.showSignIn(c, http.StatusUnprocessableEntity, signInView{Next: "/tickets", Error: desk.Text(err, c.Language())}, "")
 	}
 	if err != nil {

@@ -233,6 +233,22 @@ func (p *People) DirectoryChoices(ctx context.Context) (list []DirectoryChoice, 
 	return list, sso, err
 }
 
+// DirectoryNames lists the directories by which the actor can narrow lists of people: those of the organizations that
+// they reach.
+func (p *People) DirectoryNames(ctx context.Context, a desk.Actor) (list []DirectoryChoice, err error) {
+	err = p.o.Read(ctx, func(tx store.Tx) error {
+		all, err := tx.Directories()
+		list = nil
+		for _, d := range all {
+			if a.MayIn(account.PeopleView, d.Organization) {
+				list = append(list, DirectoryChoice{d.ID, d.Kind, d.Name})
+			}
+		}
+		return err
+	})
+	return list, err
+}
+
 // DirectoryFor finds the directory to which an address belongs by its domain, and nothing but its domain: whether
 // there is an account plays no part. desk.ErrNotFound: none.
 func (p *People) DirectoryFor(ctx context.Context, email string) (choice DirectoryChoice, err error) {
@@ -398,16 +414,21 @@ const flowSeal = "directory flow"
 
 // BeginProvider sends a browser to an OpenID provider: location is where. The browser that asked keeps kept, which
 // is sealed, and nobody else gets it; with it the browser is known when it comes back to redirect, to go on to next.
-func (p *People) BeginProvider(ctx context.Context, id account.DirectoryID, redirect, next string) (location, kept string, err error) {
+func (p *People) BeginProvider(ctx context.Context, id account.DirectoryID, redirect, next, address string) (location, kept string, err error) {
 	d, err := p.provider(ctx, id)
 	if err != nil {
 		return "", "", err
+	}
+	done, ok := p.address.take(address, p.o.Time())
+	if !ok {
+		return "", "", desk.Fail(desk.ErrLimited)
 	}
 	location, flow, err := p.o.OIDC.Begin(ctx, d.OIDC, redirect)
 	if err != nil {
 		p.directoryFailed(d, err)
 		return "", "", desk.Fail(account.ErrDirectoryDown)
 	}
+	done()
 	flow.Directory = id
 	b, err := json.Marshal(keptFlow{flow, short(next, 1000), p.o.Time().Add(FlowLife)})
 	return location, p.seal(string(b), flowSeal), err

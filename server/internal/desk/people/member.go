@@ -13,9 +13,10 @@ import (
 type AccountFilter struct {
 	Organization account.OrganizationID
 	Role         account.Role
-	Query        string // beginnings of words of name and address
-	After        string // cursor: AccountPage's next
-	Limit        int    // 1 to 500; default 50
+	Directory    account.DirectoryID // account.LocalDirectory: of none
+	Query        string              // beginnings of words of name and address
+	After        string              // cursor: AccountPage's next
+	Limit        int                 // 1 to 500; default 50
 }
 
 // AccountPage lists accounts by name, and the cursor of the next page, if there is one.
@@ -31,7 +32,7 @@ func (p *People) AccountPage(ctx context.Context, a desk.Actor, f AccountFilter)
 			return nil, "", desk.Fail(err)
 		}
 	}
-	s := store.AccountFilter{Within: a.Within(), Organization: f.Organization, Role: f.Role, Query: strings.TrimSpace(f.Query), Limit: f.Limit + 1}
+	s := store.AccountFilter{Within: a.Within(), Organization: f.Organization, Role: f.Role, Directory: f.Directory, Query: strings.TrimSpace(f.Query), Limit: f.Limit + 1}
 	if len(s.Query) > 200 {
 		return nil, "", desk.Fail(desk.ErrInvalid)
 	}
