@@ -160,6 +160,7 @@ type Token struct {
 	ID        string
 	Account   ID
 	Name      string
+	Rights    Rights // which of the account's it has
 	CreatedAt time.Time
 	SeenAt    time.Time
 	ExpiresAt time.Time // zero: never

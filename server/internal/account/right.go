@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"slices"
+	"time"
 )
 
 // Right is one thing that an account may do. It is one word in the interface, the API and the database.
@@ -117,6 +118,16 @@ func (r Role) Rights() Rights {
 	}
 	return 0
 }
+
+// TokenRights are those that an API token can have. None of them makes tokens, sets up how people sign in
+// or changes what the server trusts.
+var TokenRights = RightsOf(AllRights...) &^ RightsOf(DirectoriesManage, MailManage, PoliciesManage, TokensManage, SettingsManage)
+
+// Bounds of limits and tokens.
+const (
+	MaxLimits    = 500 // organizations to which a technician is limited
+	MaxTokenLife = 5 * 366 * 24 * time.Hour
+)
 
 // Queue is the id of a queue of tickets.
 type Queue string

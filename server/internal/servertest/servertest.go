@@ -216,7 +216,7 @@ func (s *Server) person(t testing.TB, step people.Step) *Person {
 		t.Fatal(err)
 	}
 	p := &Person{s: s, Account: in.Account, Actor: desk.Of(in.Account, desk.ViaAPI, "127.0.0.1"), Cookie: in.Token, Secret: in.Secret, Codes: in.Codes}
-	if _, p.Token, err = s.People.CreateToken(t.Context(), p.Actor, "test", 0); err != nil {
+	if _, p.Token, err = s.People.CreateTokenFor(t.Context(), desk.System(), in.Account.Email, "test", 0); err != nil {
 		t.Fatal(err)
 	}
 	return p

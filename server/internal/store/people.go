@@ -7,13 +7,17 @@ import (
 )
 
 const accounts = `select a.id, a.organization_id, o.name, a.email, a.name, a.language, a.role, a.directory_id, a.external_id, a.password, a.registered_at, a.factor_lost, a.disabled, a.created_at, a.version,
-	exists (select 1 from factors f where f.account_id = a.id)
-	from accounts a join organizations o on o.id = a.organization_id`
+	exists (select 1 from factors f where f.account_id = a.id), coalesce(x.limits, '')
+	from accounts a join organizations o on o.id = a.organization_id left join account_limits x on x.account_id = a.id`
 
 func scanAccount(r row) (a account.Account, err error) {
 	var created, registered int64
-	err = r.Scan(&a.ID, &a.Organization, &a.OrganizationName, &a.Email, &a.Name, &a.Language, &a.Role, &a.Directory, &a.ExternalID, &a.Password, &registered, &a.FactorLost, &a.Disabled, &created, &a.Version, &a.SecondFactor)
+	var limits string
+	err = r.Scan(&a.ID, &a.Organization, &a.OrganizationName, &a.Email, &a.Name, &a.Language, &a.Role, &a.Directory, &a.ExternalID, &a.Password, &registered, &a.FactorLost, &a.Disabled, &created, &a.Version, &a.SecondFactor, &limits)
 	a.CreatedAt, a.RegisteredAt = at(created), at(registered)
+	if err == nil {
+		err = parseLimits(limits, &a.Limits)
+	}
 	return a, err
 }
 
@@ -148,22 +152,26 @@ func (t Tx) UseInvitations(email string, when time.Time) error {
 }
 
 const (
-	insertToken = `insert into api_tokens (id, hash, account_id, name, created_at, seen_at, expires_at) values ($1, $2, $3, $4, $5, 0, $6)`
-	tokens      = `select id, account_id, name, created_at, seen_at, expires_at from api_tokens`
+	insertToken = `insert into api_tokens (id, hash, account_id, name, created_at, seen_at, expires_at, rights) values ($1, $2, $3, $4, $5, 0, $6, $7)`
+	tokens      = `select id, account_id, name, created_at, seen_at, expires_at, rights from api_tokens`
 	seeToken    = `update api_tokens set seen_at = $1 where id = $2`
 	deleteToken = `delete from api_tokens where id = $1 and account_id = $2`
 )
 
 func scanToken(r row) (k account.Token, err error) {
 	var created, seen, expires int64
-	err = r.Scan(&k.ID, &k.Account, &k.Name, &created, &seen, &expires)
+	var rights string
+	err = r.Scan(&k.ID, &k.Account, &k.Name, &created, &seen, &expires, &rights)
 	k.CreatedAt, k.SeenAt, k.ExpiresAt = at(created), at(seen), at(expires)
+	if err == nil {
+		k.Rights, err = parseRights(rights)
+	}
 	return k, err
 }
 
 // InsertToken stores an API token under its hash.
 func (t Tx) InsertToken(k account.Token, hash string) error {
-	_, err := t.exec(insertToken, k.ID, hash, k.Account, k.Name, micros(k.CreatedAt), micros(k.ExpiresAt))
+	_, err := t.exec(insertToken, k.ID, hash, k.Account, k.Name, micros(k.CreatedAt), micros(k.ExpiresAt), rightsText(k.Rights))
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/traybell/traybell/server/internal/access"
+	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/relay"
 	"github.com/traybell/traybell/shared/api"
@@ -23,6 +24,13 @@ const closeRefused websocket.StatusCode = 4000
 func (s *Server) channel(c *call) error {
 	kind := grant.Kind(c.r.PathValue("kind"))
 	if kind != grant.KindDesktop && kind != grant.KindTerminal || !api.ValidID(c.r.PathValue("id")) {
+		return errNotFound
+	}
+	seen, err := s.o.Access.Session(c.ctx, c.actor, access.SessionID(c.r.PathValue("id")))
+	if err != nil {
+		return err
+	}
+	if !c.actor.MayIn(account.SessionsStart, seen.Organization) {
 		return errNotFound
 	}
 	// The library refuses an Origin other than the request's own host.
@@ -55,7 +63,7 @@ func (s *Server) channel(c *call) error {
 	browser := websocket.NetConn(ctx, ws, websocket.MessageBinary)
 	started := time.Now()
 	var watch sync.WaitGroup
-	watch.Go(func() { s.untilSignedOut(ctx, c, ws, cancel) })
+	watch.Go(func() { s.untilSignedOut(ctx, c, seen.Organization, ws, cancel) })
 	down, up, err := relay.Splice(ctx, device, browser)
 	cancel()
 	watch.Wait()
@@ -63,8 +71,9 @@ func (s *Server) channel(c *call) error {
 	return nil
 }
 
-// untilSignedOut closes a channel whose login has been ended, from here or from another browser.
-func (s *Server) untilSignedOut(ctx context.Context, c *call, ws *websocket.Conn, cancel context.CancelFunc) {
+// untilSignedOut closes a channel whose login has been ended, from here or from another browser, or whose
+// technician works for the organization no more.
+func (s *Server) untilSignedOut(ctx context.Context, c *call, of account.OrganizationID, ws *websocket.Conn, cancel context.CancelFunc) {
 	check := time.NewTicker(s.o.Recheck)
 	defer check.Stop()
 	for {
@@ -72,7 +81,7 @@ func (s *Server) untilSignedOut(ctx context.Context, c *call, ws *websocket.Conn
 		case <-ctx.Done():
 			return
 		case <-check.C:
-			if !c.signedIn() {
+			if !c.signedIn() || !c.actor.MayIn(account.SessionsStart, of) {
 				ws.Close(closeRefused, "signed_out")
 				cancel()
 				return

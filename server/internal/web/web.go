@@ -278,13 +278,17 @@ func (s *Server) identify(c *call) error {
 	return nil
 }
 
-// signedIn reports whether the login of a request that goes on for long still lives.
+// signedIn reports whether the login of a request that goes on for long still lives, and brings its rights up to
+// date: they may have been narrowed meanwhile.
 func (c *call) signedIn() bool {
 	cookie, err := c.r.Cookie(loginCookie)
 	if err != nil {
 		return false
 	}
-	_, _, err = c.s.o.People.Login(c.ctx, cookie.Value, c.address())
+	actor, _, err := c.s.o.People.Login(c.ctx, cookie.Value, c.address())
+	if err == nil {
+		c.actor = actor
+	}
 	return !errors.Is(err, desk.ErrDenied)
 }
 

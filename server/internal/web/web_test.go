@@ -645,7 +645,6 @@ func TestChannels(t *testing.T) {
 		{"refused", filled.Refused, "desktop", "session_over", marco},
 		{"not answered", filled.Asking, "desktop", "not_allowed_yet", anna},
 		{"somebody else's", filled.Connected, "desktop", "", marco},
-		{"of the person who is seen", filled.Connected, "desktop", "not_found", open(t, portal, sample.Lucia)},
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			ws, _, err := dial(t, k.as, k.session, k.kind, portal.URL)
@@ -661,6 +660,9 @@ func TestChannels(t *testing.T) {
 				t.Errorf("got the reason %q, want %q", closed.Reason, k.code)
 			}
 		})
+	}
+	if _, res, err := dial(t, open(t, portal, sample.Lucia), filled.Connected, "desktop", portal.URL); err == nil || res == nil || res.StatusCode != http.StatusNotFound {
+		t.Errorf("the person who is seen gets %v", res)
 	}
 	if _, res, err := dial(t, anna, filled.Connected, "desktop", "https://evil.example"); err == nil || res == nil || res.StatusCode != http.StatusForbidden {
 		t.Errorf("another site's script gets %v", res)

@@ -329,13 +329,10 @@ func (p *People) SetSupportPhone(ctx context.Context, a desk.Actor, phone string
 // tokenPrefix makes an API token recognisable to secret scanners.
 const tokenPrefix = "tbt_"
 
-// CreateToken makes an API token for the actor's own account; its secret can't be shown again. A zero life
-// means that it does not expire.
+// CreateToken makes an API token for the actor's own account with all the rights that a token can have; its
+// secret can't be shown again. A zero life means that it does not expire.
 func (p *People) CreateToken(ctx context.Context, a desk.Actor, name string, life time.Duration) (k account.Token, secret string, err error) {
-	if err := desk.NeedFresh(a, p.o.Time()); err != nil {
-		return k, "", err
-	}
-	return p.createToken(ctx, a, a.Account, name, life)
+	return p.CreateNarrowToken(ctx, a, NewToken{Name: name, Rights: a.Rights, Life: life})
 }
 
 // CreateTokenFor makes an API token for the account with an address, on the server's command line.
@@ -347,7 +344,7 @@ func (p *People) CreateTokenFor(ctx context.Context, a desk.Actor, email, name s
 	if err != nil {
 		return k, "", err
 	}
-	return p.createToken(ctx, a, who.ID, name, life)
+	return p.createToken(ctx, a, who.ID, NewToken{Name: name, Life: life})
 }
 
 func (p *People) byEmail(ctx context.Context, email string) (a account.Account, err error) {
@@ -360,27 +357,6 @@ func (p *People) byEmail(ctx context.Context, email string) (a account.Account, 
 		err = desk.Refuse(desk.ErrNotFound, "no_account")
 	}
 	return a, err
-}
-
-func (p *People) createToken(ctx context.Context, a desk.Actor, of account.ID, name string, life time.Duration) (k account.Token, secret string, err error) {
-	if name, err = account.CheckName(name); err != nil {
-		return k, "", desk.Fail(err)
-	}
-	if of == "" || life < 0 {
-		return k, "", desk.Fail(desk.ErrDenied)
-	}
-	secret = tokenPrefix + newToken()
-	err = p.o.Change(ctx, a, func(c *desk.Change) error {
-		k = account.Token{ID: c.NewID(), Account: of, Name: name, CreatedAt: c.Now}
-		if life > 0 {
-			k.ExpiresAt = c.Now.Add(life)
-		}
-		if err := c.InsertToken(k, hash(secret)); err != nil {
-			return err
-		}
-		return c.Record("token.made", ref(of), "", map[string]any{"token": k.ID, "name": name})
-	})
-	return k, secret, err
 }
 
 // Tokens lists the actor's API tokens.
@@ -421,7 +397,7 @@ func (p *People) ActorByToken(ctx context.Context, secret, address string) (acto
 			return store.ErrNotFound
 		}
 		a, standsFor, err := standIn(tx, a, now)
-		actor = desk.Of(a, desk.ViaAPI, address)
+		actor = narrow(desk.Of(a, desk.ViaAPI, address), k)
 		actor.StandsFor = standsFor
 		return err
 	})
