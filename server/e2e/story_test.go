@@ -160,7 +160,7 @@ func TestStory(t *testing.T) {
 	act(t, ctx, "become administrator",
 		chromedp.SetValue(`input[name="organization"]`, "Rossi IT"), chromedp.SetValue(`input[name="name"]`, "Anna Bianchi"),
 		chromedp.SetValue(`input[name="email"]`, "anna@rossi.example"), chromedp.SetValue(`input[name="password"]`, "Correct-Horse-7-Battery"),
-		chromedp.Click(`button[value="make"]`), chromedp.WaitVisible(`#secret`))
+		chromedp.Click(`button[value="make"]`), chromedp.WaitVisible(`a[href^="/factors/new/app"]`), chromedp.Click(`a[href^="/factors/new/app"]`), chromedp.WaitVisible(`#secret`))
 	key, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.querySelector('#secret').textContent`))
 	if err != nil {
 		t.Fatal(err)

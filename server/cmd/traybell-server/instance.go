@@ -93,7 +93,7 @@ func open(ctx context.Context, dir, public, database string, log *slog.Logger) (
 	in.bus = bus.New()
 	o := desk.Options{Store: in.store, Bus: in.bus, Logger: log, Seal: seal}
 	in.options = o
-	in.people = people.New(people.Options{Options: o, Seal: seal, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
+	in.people = people.New(people.Options{Options: o, Seal: seal, PublicURL: in.url.String(), LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	in.devices = deskdevice.New(deskdevice.Options{Options: o, Identity: in.keys.Identity.Public().(ed25519.PublicKey), URL: in.url.String(),
 		CA: in.keys.CAHash(), Secret: in.keys.Derive("traybell-device-token-1")})
 	in.tickets = deskticket.New(deskticket.Options{Options: o, Blobs: blobs})

@@ -113,7 +113,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	must(err)
 	base := desk.Options{Store: s.Store, Bus: s.Bus, Logger: logger, Now: o.Now, Seal: seal}
 	s.now = base.Time
-	s.People = people.New(people.Options{Options: base, Seal: seal, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
+	s.People = people.New(people.Options{Options: base, Seal: seal, PublicURL: s.URL, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	s.Devices = deskdevice.New(deskdevice.Options{Options: base, Identity: s.Keys.Identity.Public().(ed25519.PublicKey), URL: s.URL, CA: s.Keys.CAHash(), Secret: s.Keys.Derive("traybell-device-token-1")})
 	s.Tickets = deskticket.New(deskticket.Options{Options: base, Blobs: blobs})
 	s.Access = deskaccess.New(base)

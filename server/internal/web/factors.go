@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -44,6 +45,10 @@ type factorView struct {
 	Picture   string // address of the QR code
 	Secret    string
 	Name      field
+	Ways      []wayView
+	Why       string // a passkey can't be made here
+	Number    field
+	Sent      string // to which a code is under way
 	Error     string
 	Codes     []string
 	Address   string // of the sign-in page, at the end of a sign-up
@@ -71,9 +76,124 @@ func (s *Server) factorPage(c *call, f func(a desk.Actor, v factorView) error) e
 	return err
 }
 
+// wayView is a kind of second factor to choose, or why it can't be.
+type wayView struct{ Href, Icon, Name, Text, Why string }
+
 func (s *Server) chooseFactor(c *call) error {
 	return s.factorPage(c, func(a desk.Actor, v factorView) error {
-		return c.redirect("/factors/new/app?" + url.Values{"next": {v.Next}}.Encode())
+		if err := desk.NeedFresh(a, c.now); err != nil && !v.SigningUp {
+			return err
+		}
+		next := "?" + url.Values{"next": {v.Next}}.Encode()
+		app := wayView{Href: "/factors/new/app" + next, Icon: factorIcons[account.App], Name: c.T("account.app"), Text: c.T("account.app.text")}
+		key := wayView{Href: "/factors/new/passkey" + next, Icon: factorIcons[account.Passkey], Name: c.T("account.passkey"), Text: c.T("account.passkey.text"), Why: s.noPasskey(c)}
+		text := wayView{Href: "/factors/new/sms" + next, Icon: factorIcons[account.SMS], Name: c.T("account.sms"), Text: c.T("account.sms.lead")}
+		has, err := s.o.People.HasSMS(c.ctx)
+		if err != nil {
+			return err
+		}
+		if !has {
+			text.Why = c.T("account.sms.unset")
+		}
+		v.Ways = []wayView{app, key, text}
+		return c.show("factor-choose", c.page("settings", c.T("account.choose"), v))
+	})
+}
+
+// noPasskey tells why browsers can't make passkeys here; empty: they can.
+func (s *Server) noPasskey(c *call) string {
+	host, err := s.o.People.PasskeyHost()
+	if err != nil {
+		return desk.Text(err, c.Language())
+	}
+	if asked, _, err := net.SplitHostPort(c.r.Host); (err == nil && asked != host) || (err != nil && c.r.Host != host) {
+		return c.T("account.passkey.elsewhere", "Address", s.o.PublicURL)
+	}
+	return ""
+}
+
+func (s *Server) newPasskey(c *call) error {
+	return s.factorPage(c, func(_ desk.Actor, v factorView) error { return s.showPasskey(c, http.StatusOK, v, "") })
+}
+
+func (s *Server) showPasskey(c *call, status int, v factorView, problem string) error {
+	v.Error, v.Name = problem, c.factorName()
+	if v.Why = s.noPasskey(c); v.Why != "" && v.Error == "" {
+		status = http.StatusConflict
+	}
+	return c.showAs(status, "factor-passkey", c.page("settings", c.T("account.passkey"), v))
+}
+
+func (s *Server) beginPasskey(c *call) error {
+	return s.factorPage(c, func(a desk.Actor, _ factorView) error {
+		options, err := s.o.People.BeginPasskey(c.ctx, a)
+		return c.json(options, err)
+	})
+}
+
+// json answers a script with JSON.
+func (c *call) json(b []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	_, err = c.w.Write(b)
+	return err
+}
+
+func (s *Server) confirmPasskey(c *call) error {
+	return s.factorPage(c, func(a desk.Actor, v factorView) error {
+		d, err := s.o.People.ConfirmPasskey(c.ctx, a, c.r.PostFormValue("name"), c.r.PostFormValue("answer"))
+		if status, text := c.refused(err); text != "" {
+			return s.showPasskey(c, status, v, text)
+		}
+		if err != nil {
+			return err
+		}
+		return s.factorDone(c, v, d)
+	})
+}
+
+func (s *Server) newSMS(c *call) error {
+	return s.factorPage(c, func(_ desk.Actor, v factorView) error { return s.showSMS(c, http.StatusOK, v, "") })
+}
+
+func (s *Server) showSMS(c *call, status int, v factorView, problem string) error {
+	v.Error = problem
+	number := clip(c.r.PostFormValue("number"), 40)
+	v.Number = field{Name: "number", Label: c.T("account.sms.number"), Hint: c.T("account.sms.number.hint"), Type: "tel", Value: number, Max: 40, Required: true, Auto: "tel"}
+	if v.Sent == "" {
+		v.Number.Error = problem
+	}
+	v.Name = c.factorName()
+	return c.showAs(status, "factor-sms", c.page("settings", c.T("account.sms"), v))
+}
+
+func (s *Server) sendSMS(c *call) error {
+	return s.factorPage(c, func(a desk.Actor, v factorView) error {
+		err := s.o.People.BeginSMS(c.ctx, a, c.r.PostFormValue("number"))
+		if status, text := c.refused(err); text != "" {
+			return s.showSMS(c, status, v, text)
+		}
+		if err != nil {
+			return err
+		}
+		v.Sent = clip(c.r.PostFormValue("number"), 40)
+		return s.showSMS(c, http.StatusOK, v, "")
+	})
+}
+
+func (s *Server) confirmSMS(c *call) error {
+	return s.factorPage(c, func(a desk.Actor, v factorView) error {
+		d, err := s.o.People.ConfirmSMS(c.ctx, a, c.r.PostFormValue("name"), c.r.PostFormValue("code"))
+		if status, text := c.refused(err); text != "" {
+			v.Sent = clip(c.r.PostFormValue("number"), 40)
+			return s.showSMS(c, status, v, text)
+		}
+		if err != nil {
+			return err
+		}
+		return s.factorDone(c, v, d)
 	})
 }
 

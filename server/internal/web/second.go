@@ -25,6 +25,8 @@ type secondView struct {
 	Label   string
 	Hint    string
 	Numeric bool
+	Number  string // of the telephone that a code goes to
+	Sent    bool   // it is under way
 	Others  []choice
 	Error   string
 }
@@ -72,6 +74,11 @@ func (s *Server) showSecond(c *call, status int, factors []account.Factor, v sec
 		}
 	}
 	v.Label, v.Hint, v.Numeric = c.T("account.ask."+string(kind)), c.T("account.ask."+string(kind)+".hint"), kind != people.Recovery
+	for _, f := range factors {
+		if f.Kind == account.SMS && kind == account.SMS {
+			v.Number = f.Shown
+		}
+	}
 	title := c.T("web.signin.second")
 	if v.Again {
 		title = c.T("account.again")
@@ -106,9 +113,17 @@ func (s *Server) proveFactor(c *call) error {
 		return s.showSignIn(c, http.StatusUnprocessableEntity, signInView{Next: v.Next, Error: c.T("web.error.expired")}, "")
 	}
 	v.Email = step.Account.Email
-	if get("step") == "choose" {
+	switch get("step") {
+	case "choose":
 		return s.showSecond(c, http.StatusOK, step.Factors, v)
+	case "send":
+		status, err := s.sendCode(c, step.Actor(), &v)
+		if err != nil {
+			return err
+		}
+		return s.showSecond(c, status, step.Factors, v)
 	}
+	v.Sent = v.Kind == string(account.SMS)
 	in, err := s.o.People.Prove(c.ctx, step, people.Proof{Kind: account.FactorKind(v.Kind), Text: get("code")})
 	if status, text := c.refused(err); text != "" {
 		v.Error = text
@@ -118,6 +133,35 @@ func (s *Server) proveFactor(c *call) error {
 		return err
 	}
 	return c.enter(in, v.Next)
+}
+
+// sendCode sends an SMS to whoever proves their second factor by one.
+func (s *Server) sendCode(c *call, a desk.Actor, v *secondView) (int, error) {
+	v.Kind = string(account.SMS)
+	err := s.o.People.AskSMS(c.ctx, a)
+	if status, text := c.refused(err); text != "" {
+		v.Error = text
+		return status, nil
+	}
+	v.Sent = err == nil
+	return http.StatusOK, err
+}
+
+// askPasskey gives the browser what it needs to use a passkey of whoever signs in, or is signed in.
+func (s *Server) askPasskey(c *call) error {
+	a := c.actor
+	if c.me.ID == "" {
+		step, ok, err := c.step()
+		if err != nil {
+			return err
+		}
+		if !ok || step.Login.State != account.LoginSecond {
+			return desk.Refuse(desk.ErrDenied, "signed_out")
+		}
+		a = step.Actor()
+	}
+	options, err := s.o.People.AskPasskey(c.ctx, a)
+	return c.json(options, err)
 }
 
 // kept is a request that waits for a proof of the second factor.
@@ -187,9 +231,17 @@ func (s *Server) proveAgain(c *call) error {
 		return errors.Join(errForm, err)
 	}
 	v := secondView{Kind: get("kind")}
-	if get("step") == "choose" {
+	switch get("step") {
+	case "choose":
 		return s.showAgain(c, http.StatusOK, sealed, v)
+	case "send":
+		status, err := s.sendCode(c, c.actor, &v)
+		if err != nil {
+			return err
+		}
+		return s.showAgain(c, status, sealed, v)
 	}
+	v.Sent = v.Kind == string(account.SMS)
 	err = s.o.People.StepUp(c.ctx, c.actor, people.Proof{Kind: account.FactorKind(v.Kind), Text: get("code")})
 	if status, text := c.refused(err); text != "" {
 		v.Error = text

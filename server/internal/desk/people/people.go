@@ -28,9 +28,10 @@ import (
 // Options are what the use cases work with.
 type Options struct {
 	desk.Options
-	Seal cipher.AEAD // for secrets that must be read again
-	LDAP LDAP        // both reach the directories in which people have their passwords
-	OIDC OIDC
+	Seal      cipher.AEAD // for secrets that must be read again
+	PublicURL string      // https://host[:port]: passkeys are made for it
+	LDAP      LDAP        // both reach the directories in which people have their passwords
+	OIDC      OIDC
 }
 
 // People are the use cases.
@@ -39,6 +40,7 @@ type People struct {
 	hashing chan struct{} // one token for each hash that may run
 	account *limiter
 	address *limiter
+	sms     *limiter
 	node    string // who holds a lease
 }
 
@@ -47,7 +49,7 @@ func New(o Options) *People {
 	if o.Options.Seal == nil {
 		o.Options.Seal = o.Seal
 	}
-	return &People{o: o, hashing: hashingSlots(), account: newLimiter(10, time.Minute), address: newLimiter(60, 10*time.Second), node: rand.Text()}
+	return &People{o: o, hashing: hashingSlots(), account: newLimiter(10, time.Minute), address: newLimiter(60, 10*time.Second), sms: newLimiter(5, 5*time.Minute), node: rand.Text()}
 }
 
 const seenEvery = 5 * time.Minute // how exactly the last use of a login or token is noted

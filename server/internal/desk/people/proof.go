@@ -81,6 +81,10 @@ func (p *People) check(c *desk.Change, me account.Account, proof Proof) (bool, e
 	switch proof.Kind {
 	case account.App:
 		return p.checkApp(c, me, digits(proof.Text))
+	case account.Passkey:
+		return p.checkPasskey(c, me, proof.Text)
+	case account.SMS:
+		return p.checkSMS(c, me, digits(proof.Text))
 	case Recovery:
 		ok, err := c.UseRecoveryCode(me.ID, hash(string(me.ID), digits(proof.Text)))
 		if err != nil || !ok {

@@ -104,6 +104,7 @@ func (p *People) step(c *desk.Change, a account.Account, userAgent, invitation s
 		return s, err
 	}
 	s.Login = account.Login{ID: c.NewID(), Account: a.ID, Address: c.Actor.Address, UserAgent: short(userAgent, 300), CreatedAt: c.Now, SeenAt: c.Now, State: account.LoginSecond, Invitation: invitation}
+	p.hide(s.Factors)
 	if len(s.Factors) == 0 {
 		s.Login.State = account.LoginSetup
 	}

@@ -125,7 +125,12 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 		return nil, err
 	}
 	o := desk.Options{Store: p.store, Bus: p.Bus, Logger: log, Now: func() time.Time { return p.clock.now().UTC().Truncate(time.Microsecond) }, Seal: seal}
-	p.People = people.New(people.Options{Options: o, Seal: seal, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p.URL = "https://localhost:" + fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
+	p.People = people.New(people.Options{Options: o, Seal: seal, PublicURL: p.URL, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	p.Tickets = deskticket.New(deskticket.Options{Options: o, Blobs: blobs})
 	p.Access = deskaccess.New(o)
 	p.Audit = audit.New(audit.Options{Options: o, Identity: private, File: filepath.Join(dir, "audit", "checkpoints.jsonl"), Node: "sample"})
@@ -138,11 +143,6 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	if p.FirstToken, err = p.People.FirstAdministratorToken(ctx); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	p.URL = "https://localhost:" + fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 	ca := sha256.Sum256([]byte("sample"))
 	p.Devices = deskdevice.New(deskdevice.Options{Options: o, Identity: identity, URL: p.URL, CA: ca[:], Secret: key})
 	portal, err := web.New(web.Options{

@@ -1,6 +1,7 @@
 // What every page of the portal gets on top of plain HTML: lists and threads that move by
 // themselves, keys, copy buttons, the reader's time zone. Each page works without it.
 import htmx from 'htmx.org'
+import { passkeys } from './passkey'
 
 htmx.config.includeIndicatorCSS = false
 
@@ -114,6 +115,7 @@ document.addEventListener('click', async (e) => {
   } else print()
 })
 for (const b of $$<HTMLElement>('[data-js]')) b.hidden = false
+passkeys()
 
 // The browser's own file field speaks the browser's language; ours names what was chosen.
 for (const label of $$<HTMLLabelElement>('.tb-attach')) {
