@@ -28,7 +28,7 @@ var imports = map[string][]string{
 	// use cases: none calls another noun's
 	"server/internal/desk":        {"server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/audit":  {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
-	"server/internal/desk/mail":   {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
+	"server/internal/desk/mail":   {"server/internal/desk", "server/internal/account", "server/internal/ticket", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/start":  {"server/internal/desk", "server/internal/account", "server/internal/store"},
 	"server/internal/desk/people": {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/device": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/store", "server/internal/bus", "shared/"},

@@ -91,7 +91,7 @@ func open(ctx context.Context, dir, public, database string, log *slog.Logger) (
 		return in, err
 	}
 	in.bus = bus.New()
-	o := desk.Options{Store: in.store, Bus: in.bus, Logger: log, Seal: seal}
+	o := desk.Options{Store: in.store, Bus: in.bus, Logger: log, Seal: seal, MailKey: in.keys.Derive("traybell-mail-token-1")}
 	in.options = o
 	in.people = people.New(people.Options{Options: o, Seal: seal, PublicURL: in.url.String(), LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	in.devices = deskdevice.New(deskdevice.Options{Options: o, Identity: in.keys.Identity.Public().(ed25519.PublicKey), URL: in.url.String(),

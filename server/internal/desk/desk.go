@@ -28,6 +28,7 @@ const (
 	ViaPortal  = "portal"
 	ViaAPI     = "api"
 	ViaLink    = "link"    // a device
+	ViaMail    = "mail"    // a mail, or a link in one
 	ViaCommand = "command" // traybell-server on the server's own host
 )
 
@@ -145,11 +146,12 @@ func (a Actor) Administrator() bool {
 
 // Options are what every use case works with.
 type Options struct {
-	Store  *store.Store
-	Bus    *bus.Bus
-	Logger *slog.Logger
-	Now    func() time.Time // nil: the wall clock
-	Seal   cipher.AEAD      // for secrets that must be read again; its key is not in the database
+	Store   *store.Store
+	Bus     *bus.Bus
+	Logger  *slog.Logger
+	Now     func() time.Time // nil: the wall clock
+	Seal    cipher.AEAD      // for secrets that must be read again; its key is not in the database
+	MailKey []byte           // signs reply addresses and links in mails
 }
 
 // Time is the present, in microseconds as it is stored.

@@ -34,6 +34,7 @@ const (
 	MailTest           = "test"            // By
 	MailTicketFiled    = "ticket_filed"    // Ticket
 	MailTicketAnswered = "ticket_answered" // Ticket; Message
+	MailTicketResolved = "ticket_resolved" // Ticket
 	MailTicketClosed   = "ticket_closed"   // Ticket
 )
 
@@ -61,24 +62,40 @@ type MailContent struct {
 // ErrNoSeal says that the desk was put together without a key for secrets.
 var ErrNoSeal = errors.New("there is no key to seal secrets with")
 
-// OweMail queues a mail that must reach its recipient once the change is on the disk. Its link and data are
-// sealed: the database alone tells nobody what is in a waiting invitation.
+// OweMail queues a mail that must reach its recipient once the change is on the disk. One with a link is sealed: the
+// database alone lets nobody use a waiting invitation.
 func (c *Change) OweMail(m Mail) error {
 	id := c.NewID()
 	content, err := json.Marshal(MailContent{Link: m.Link, Data: m.Data})
 	if err != nil {
 		return fmt.Errorf("encode the mail %s: %w", m.Kind, err)
 	}
-	sealed, err := c.options.SealText(string(content), "mail:"+id)
-	if err != nil {
-		return err
+	data := string(content)
+	if m.Link != "" {
+		if data, err = c.options.SealText(data, "mail:"+id); err != nil {
+			return err
+		}
 	}
 	if err := c.InsertMail(store.Mail{ID: id, Kind: m.Kind, To: m.To, ToName: m.Name, Account: m.Account, Organization: m.Organization, Language: catalogue.Match(m.Language), Ticket: m.Ticket,
-		Data: sealed, Link: m.Link != "", State: store.MailWaiting, MadeBy: c.Actor.Account, CreatedAt: c.Now, ExpiresAt: m.Until, MovedAt: c.Now}); err != nil {
+		Data: data, Link: m.Link != "", State: store.MailWaiting, MadeBy: c.Actor.Account, CreatedAt: c.Now, ExpiresAt: m.Until, MovedAt: c.Now}); err != nil {
 		return err
 	}
 	c.Hint(TopicMail, id)
 	return c.Owe(JobMail, MailJob{Mail: id})
+}
+
+// OpenMailContent reads what OweMail has kept.
+func (o Options) OpenMailContent(m store.Mail) (content MailContent, err error) {
+	data := m.Data
+	if m.Link {
+		if data, err = o.OpenText(data, "mail:"+m.ID); err != nil {
+			return content, err
+		}
+	}
+	if err := json.Unmarshal([]byte(data), &content); err != nil {
+		return content, fmt.Errorf("content of mail %s: %w", m.ID, err)
+	}
+	return content, nil
 }
 
 // SealText seals a secret that must be read again, bound to what it belongs to.

@@ -171,6 +171,15 @@ func (t *Transport) write(l deskmail.Letter) (*mail.Msg, error) {
 		m.SetGenHeader("Auto-Submitted", "auto-generated")
 		m.SetGenHeader("X-Auto-Response-Suppress", "All")
 	}
+	if k := l.Ticket; k != nil {
+		if err := m.ReplyTo(k.ReplyTo); err != nil {
+			return nil, fmt.Errorf("reply address: %w", err)
+		}
+		if n := len(k.References); n > 0 {
+			m.SetGenHeader("In-Reply-To", "<"+k.References[n-1]+">")
+			m.SetGenHeader("References", "<"+strings.Join(k.References, "> <")+">")
+		}
+	}
 	m.SetBodyString(mail.TypeTextPlain, p.Text)
 	m.AddAlternativeString(mail.TypeTextHTML, p.HTML)
 	return m, nil

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +38,14 @@ type sheet struct {
 	Texts    []string
 	Button   string
 	URL      string
+	Said     string   // what a person has written: its line breaks stay
+	Quote    string   // what the recipient has written themselves
+	Files    []string // that wait in the portal
+	Links    []link   // lesser ones below
 	Small    []string
 }
+
+type link struct{ Text, URL string }
 
 type fact struct{ Name, Value string }
 
@@ -83,10 +90,61 @@ var kinds = map[string]func(*sheet, *catalogue.Printer, deskmail.Letter){
 		}
 		s.Small = []string{p.T("mail.specialist_in.unexpected")}
 	},
+	desk.MailTicketFiled: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
+		k := l.Ticket
+		s.Subject, s.Heading = subject(k), p.T("mail.ticket_filed.heading", "Number", k.Number)
+		s.Texts = []string{p.T("mail.ticket_filed.text")}
+		if k.Confirm != "" {
+			s.Texts = append(s.Texts, p.T("mail.ticket_filed.confirm"))
+			s.Button, s.URL = p.T("mail.ticket_filed.confirm.button"), "/confirm#token="+k.Confirm
+		} else if k.Account {
+			s.Button, s.URL = p.T("mail.look"), "/tickets/"+strconv.FormatInt(k.Number, 10)
+		}
+		s.Quote = k.Title
+		if k.Text != "" {
+			s.Quote += "\n\n" + k.Text
+		}
+		s.decide(p, k, "close")
+	},
+	desk.MailTicketAnswered: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
+		k := l.Ticket
+		s.Subject, s.Heading, s.Said = subject(k), p.T("mail.ticket_answered.heading", "Name", k.Author), k.Answer
+		s.Hidden, s.Files = oneLine(k.Answer), k.Files
+		if k.Account {
+			s.Button, s.URL = p.T("mail.look"), "/tickets/"+strconv.FormatInt(k.Number, 10)
+		}
+		s.decide(p, k, "close", "broken")
+	},
+	desk.MailTicketResolved: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
+		k := l.Ticket
+		s.Subject, s.Heading = subject(k), p.T("mail.ticket_resolved.heading", "Number", k.Number)
+		s.Texts = []string{p.T("mail.ticket_resolved.text")}
+		s.Quote = k.Title
+		s.decide(p, k, "close", "broken")
+	},
+	desk.MailTicketClosed: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
+		k := l.Ticket
+		s.Subject, s.Heading = subject(k), p.T("mail.ticket_closed.heading", "Number", k.Number)
+		s.Texts = []string{p.T("mail.ticket_closed.text")}
+		s.Quote = k.Title
+	},
 	desk.MailTest: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
 		s.Subject, s.Heading = p.T("mail.test.subject", "Brand", l.Brand), p.T("mail.test.heading")
 		s.Texts = []string{p.T("mail.test.text", "By", l.Data["By"])}
 	},
+}
+
+// subject keeps the mails of a ticket together in programs that sort by it.
+func subject(k *deskmail.LetterTicket) string {
+	return fmt.Sprintf("[#%d] %s", k.Number, k.Title)
+}
+
+// decide adds the two links of the footer. Each opens a page; only its button decides.
+func (s *sheet) decide(p *catalogue.Printer, k *deskmail.LetterTicket, which ...string) {
+	for _, w := range which {
+		s.Links = append(s.Links, link{p.T("mail.link." + w), "/decide#token=" + k.Decide})
+	}
+	s.Small = append(s.Small, p.T("mail.answer"))
 }
 
 // notice is the sheet of what has happened to somebody's account.
@@ -110,16 +168,31 @@ func (t *Transport) Render(l deskmail.Letter) (Printed, error) {
 	if make == nil {
 		return Printed{}, fmt.Errorf("there is no text for mails of kind %q", l.Kind)
 	}
+	if strings.HasPrefix(l.Kind, "ticket_") && l.Ticket == nil {
+		return Printed{}, fmt.Errorf("a mail of kind %s needs its ticket", l.Kind)
+	}
 	p := catalogue.For(l.Language)
 	s := &sheet{Language: p.Language(), Brand: l.Brand}
 	make(s, p, l)
 	if l.Link != "" {
-		s.URL = strings.TrimSuffix(t.PublicURL, "/") + l.Link
+		s.URL = l.Link
+	}
+	at := strings.TrimSuffix(t.PublicURL, "/")
+	if s.URL != "" {
+		s.URL = at + s.URL
+	}
+	for i := range s.Links {
+		s.Links[i].URL = at + s.Links[i].URL
 	}
 	if s.Hidden == "" && len(s.Texts) > 0 {
 		s.Hidden = s.Texts[0]
 	}
-	s.Small = append(s.Small, p.T("mail.automatic", "Brand", l.Brand))
+	if !slices.Contains(byPeople, l.Kind) {
+		s.Small = append(s.Small, p.T("mail.automatic", "Brand", l.Brand))
+	}
+	if r := []rune(s.Hidden); len(r) > 120 {
+		s.Hidden = string(r[:120])
+	}
 	s.Subject = oneLine(s.Subject)
 	var b bytes.Buffer
 	if err := letter.Execute(&b, s); err != nil {
@@ -132,8 +205,17 @@ func (t *Transport) Render(l deskmail.Letter) (Printed, error) {
 func (s *sheet) text() string {
 	var b strings.Builder
 	b.WriteString(wrap(s.Heading) + "\n")
+	if s.Said != "" {
+		b.WriteString("\n" + wrap(s.Said) + "\n")
+	}
+	for _, f := range s.Files {
+		b.WriteString("\n* " + f + "\n")
+	}
 	for _, t := range s.Texts {
 		b.WriteString("\n" + wrap(t) + "\n")
+	}
+	if s.Quote != "" {
+		b.WriteString("\n> " + strings.ReplaceAll(wrap(s.Quote), "\n", "\n> ") + "\n")
 	}
 	if len(s.Facts) > 0 {
 		b.WriteString("\n")
@@ -143,6 +225,12 @@ func (s *sheet) text() string {
 	}
 	if s.URL != "" {
 		b.WriteString("\n" + s.Button + ":\n" + s.URL + "\n")
+	}
+	if len(s.Links)+len(s.Small) > 0 {
+		b.WriteString("\n-- \n")
+	}
+	for _, l := range s.Links {
+		b.WriteString(l.Text + ":\n" + l.URL + "\n")
 	}
 	for _, t := range s.Small {
 		b.WriteString("\n" + wrap(t) + "\n")

@@ -32,7 +32,17 @@ func letters(language string) []deskmail.Letter {
 		of(desk.MailFactorReset, "", "When", "2026-11-29T10:00:00Z", "By", "Anna"),
 		of(desk.MailSpecialistIn, "", "When", "2026-11-29T10:00:00Z", "Name", "Marco\nX-Evil: 1", "Number", "1042"),
 		of(desk.MailTest, "", "By", "Anna"),
+		about(of(desk.MailTicketFiled, ""), deskmail.LetterTicket{Confirm: "t1.c.d"}),
+		about(of(desk.MailTicketAnswered, ""), deskmail.LetterTicket{Account: true, Author: "Anna <Bianchi>", Answer: "Please print the printer’s own test page:\n\n  Settings › Reports\n\nThen tell us whether it is <Verdi> white, too.", Files: []string{"page.pdf"}}),
+		about(of(desk.MailTicketResolved, ""), deskmail.LetterTicket{}),
+		about(of(desk.MailTicketClosed, ""), deskmail.LetterTicket{}),
 	}
+}
+
+func about(l deskmail.Letter, k deskmail.LetterTicket) deskmail.Letter {
+	k.Number, k.Title, k.Text, k.Decide = 1042, "Printer <Verdi> prints\r\nX-Evil: 1", "Since this morning every page comes out white.\nI switched it off and on once.", "t1.a.b"
+	l.Ticket = &k
+	return l
 }
 
 // TestEveryKindIsWritten also leaves the HTML in $TRAYBELL_MAIL_PICTURES, to be looked at.

@@ -111,7 +111,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	must(err)
 	seal, err := s.Keys.Seal()
 	must(err)
-	base := desk.Options{Store: s.Store, Bus: s.Bus, Logger: logger, Now: o.Now, Seal: seal}
+	base := desk.Options{Store: s.Store, Bus: s.Bus, Logger: logger, Now: o.Now, Seal: seal, MailKey: s.Keys.Derive("traybell-mail-token-1")}
 	s.now = base.Time
 	s.People = people.New(people.Options{Options: base, Seal: seal, PublicURL: s.URL, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	s.Devices = deskdevice.New(deskdevice.Options{Options: base, Identity: s.Keys.Identity.Public().(ed25519.PublicKey), URL: s.URL, CA: s.Keys.CAHash(), Secret: s.Keys.Derive("traybell-device-token-1")})

@@ -49,6 +49,8 @@ var Actions = []string{
 	"session.paused",
 	"session.refused",
 	"session.withdrawn",
+	"start.dismissed",
+	"ticket.address_confirmed",
 	"ticket.answered",
 	"ticket.assigned",
 	"ticket.file_arrived",

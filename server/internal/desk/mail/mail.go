@@ -21,6 +21,7 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/store"
+	"github.com/traybell/traybell/server/internal/ticket"
 	"github.com/traybell/traybell/shared/api"
 )
 
@@ -70,6 +71,24 @@ type Letter struct {
 	Language  string
 	Link      string // path of the portal; may be empty
 	Data      map[string]string
+	Ticket    *LetterTicket // nil: it is not about a ticket
+}
+
+// LetterTicket is what a letter about a ticket tells of it, and how it finds its way back.
+type LetterTicket struct {
+	Number     int64
+	Title      string
+	Text       string // as it was filed
+	Confirmed  bool   // the recipient's address is known to be the requester's
+	Account    bool   // the recipient can sign in and see the ticket
+	Closed     bool
+	Author     string   // who has answered; empty: the letter is about something else
+	Answer     string   // what they said
+	Files      []string // names of the answer's files, which wait in the portal
+	ReplyTo    string   // address with the recipient's token
+	Decide     string   // token behind the links that close the ticket or say that it is still broken
+	Confirm    string   // token behind the link that confirms the address
+	References []string // Message-IDs of earlier mails to the recipient, the oldest first
 }
 
 // Receipt is what the mail server said when it took a mail.
@@ -403,8 +422,11 @@ func (m *Mails) deliver(ctx context.Context, j desk.MailJob) error {
 			return err
 		}
 		brand, err := brandOf(tx, l.Organization)
+		if err != nil {
+			return err
+		}
 		letter = Letter{Kind: l.Kind, MessageID: l.MessageID, At: l.CreatedAt, From: s.From, FromName: fromName(s, brand), Brand: brand, To: l.To, ToName: l.ToName, Language: l.Language}
-		return err
+		return nil
 	})
 	switch {
 	case errors.Is(err, desk.ErrNotFound):
@@ -418,15 +440,19 @@ func (m *Mails) deliver(ctx context.Context, j desk.MailJob) error {
 	if s.Host == "" {
 		return desk.ErrDrop // SetOutgoing owes it again
 	}
-	plain, err := m.o.OpenText(l.Data, "mail:"+l.ID)
+	content, err := m.o.OpenMailContent(l)
 	if err != nil {
 		return m.settle(ctx, l, store.MailFailed, err.Error())
 	}
-	var content desk.MailContent
-	if err := json.Unmarshal([]byte(plain), &content); err != nil {
-		return m.settle(ctx, l, store.MailFailed, err.Error())
-	}
 	letter.Link, letter.Data = content.Link, content.Data
+	if l.Ticket != "" {
+		if err := m.o.Read(ctx, func(tx store.Tx) (err error) {
+			letter.Ticket, err = m.ticket(tx, s, l, content)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 	if l.MessageID == "" { // kept before it is sent, so that the same mail sent twice after a crash counts once
 		l.MessageID = l.ID + "@" + domain(s.From)
 		letter.MessageID = l.MessageID
@@ -563,12 +589,8 @@ func (m *Mails) Link(ctx context.Context, a desk.Actor, id string) (e Entry, lin
 		if !l.Link || l.Data == "" {
 			return desk.Refuse(desk.ErrConflict, "mail_gone")
 		}
-		plain, err := m.o.OpenText(l.Data, "mail:"+l.ID)
+		content, err := m.o.OpenMailContent(l)
 		if err != nil {
-			return err
-		}
-		var content desk.MailContent
-		if err := json.Unmarshal([]byte(plain), &content); err != nil {
 			return err
 		}
 		e, link = entry(l), content.Link
@@ -644,4 +666,62 @@ func (m *Mails) HideBanner(ctx context.Context, a desk.Actor, life time.Duration
 	return m.o.Change(ctx, a, func(c *desk.Change) error {
 		return c.SetSetting(settingBanner, strconv.FormatInt(c.Now.Add(life).Unix(), 10))
 	})
+}
+
+// maxReferences bounds how many earlier mails a mail names.
+const maxReferences = 20
+
+// ticket loads what a letter tells of its ticket.
+func (m *Mails) ticket(tx store.Tx, s Server, l store.Mail, content desk.MailContent) (*LetterTicket, error) {
+	k, err := tx.Ticket(l.Ticket)
+	if err != nil {
+		return nil, err
+	}
+	t := &LetterTicket{Number: k.Number, Title: k.Title, Text: k.Text, Confirmed: k.Requester.Confirmed || !strings.EqualFold(k.Requester.Email, l.To), Closed: k.Status == ticket.Closed}
+	local, at, _ := strings.Cut(s.From, "@")
+	t.ReplyTo = local + "+" + m.o.SignMail(desk.TokenReply, k.Number, l.To) + "@" + at
+	t.Decide = m.o.SignMail(desk.TokenDecide, k.Number, l.To)
+	if !t.Confirmed {
+		t.Confirm = m.o.SignMail(desk.TokenConfirm, k.Number, l.To)
+	}
+	if l.Account != "" {
+		a, err := tx.Account(l.Account)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		t.Account = err == nil && a.Password != "" && !a.Disabled
+	}
+	if id := content.Data["Message"]; id != "" {
+		thread, err := tx.Messages(k.ID)
+		if err != nil {
+			return nil, err
+		}
+		files, err := tx.Files(k.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, said := range thread {
+			if said.ID == id && said.Kind == ticket.Public {
+				t.Author, t.Answer = said.AuthorName, said.Text
+			}
+		}
+		for _, f := range files {
+			if f.Message == id {
+				t.Files = append(t.Files, f.Name)
+			}
+		}
+	}
+	earlier, err := tx.TicketMails(k.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range earlier {
+		if e.ID < l.ID && e.To == l.To && e.MessageID != "" {
+			t.References = append(t.References, e.MessageID)
+		}
+	}
+	if n := len(t.References); n > maxReferences {
+		t.References = append(t.References[:1:1], t.References[n-maxReferences+1:]...)
+	}
+	return t, nil
 }

@@ -132,6 +132,9 @@ func (d *Tickets) FileFromDevice(ctx context.Context, from device.ID, t api.Devi
 			Severity: t.Severity, Answers: t.Answers, Requester: ticket.Contact{Name: t.Name, Email: email, Phone: t.Phone},
 			Device: from, DeviceName: dev.Name, OSUser: t.OSUser, OSUserID: t.OSUserID, Language: catalogue.Match(t.Language), Source: ticket.FromDevice, Facts: t.Facts,
 		}
+		if err := known(c, &k); err != nil {
+			return err
+		}
 		if err := insert(c, &k, bodyHash); err != nil {
 			return err
 		}
@@ -166,6 +169,9 @@ func insert(c *desk.Change, k *ticket.Ticket, bodyHash string) (err error) {
 		return err
 	}
 	c.Hint(desk.TopicTicket, string(k.ID))
+	if err := mailTo(c, *k, desk.MailTicketFiled, ""); err != nil {
+		return err
+	}
 	return c.Record("ticket.filed", ref(k.ID), name(*k), map[string]any{"number": k.Number, "severity": k.Severity, "source": k.Source, "os_user": k.OSUser})
 }
 
@@ -627,6 +633,9 @@ func (d *Tickets) say(ctx context.Context, a desk.Actor, id ticket.ID, kind tick
 			return k, err
 		}
 		if kind == ticket.Public && staff {
+			if err := mailTo(c, k, desk.MailTicketAnswered, m.ID); err != nil {
+				return k, err
+			}
 			return k, owe(c, k, a.Name)
 		}
 		return k, nil
@@ -659,6 +668,9 @@ func (d *Tickets) Move(ctx context.Context, a desk.Actor, id ticket.ID, m ticket
 			if err := c.Owe(desk.JobTicketClosed, desk.TicketJob{Ticket: string(id)}); err != nil {
 				return k, err
 			}
+		}
+		if err := mailMoved(c, k); err != nil {
+			return k, err
 		}
 		return k, owe(c, k, "")
 	})

@@ -307,3 +307,8 @@ func (p *Portal) MailServer(ctx context.Context, set bool) error {
 	}
 	return p.Mails.SetOutgoing(ctx, desk.System(), deskmail.Server{Host: "localhost", Port: 1, Security: deskmail.STARTTLS, User: "help@rossi-it.example", Password: "not used", From: "help@rossi-it.example"})
 }
+
+// SignMail makes the token that a mail about a ticket would carry.
+func (p *Portal) SignMail(purpose string, number int64, address string) string {
+	return p.options.SignMail(purpose, number, address)
+}

@@ -69,13 +69,14 @@ type Portal struct {
 
 	FirstToken string // of an empty portal
 
-	clock  *clock
-	dir    string
-	server *http.Server
-	store  *store.Store
-	seats  map[device.ID]*seat
-	mu     sync.Mutex
-	codes  map[string][]string // recovery codes by address
+	options desk.Options
+	clock   *clock
+	dir     string
+	server  *http.Server
+	store   *store.Store
+	seats   map[device.ID]*seat
+	mu      sync.Mutex
+	codes   map[string][]string // recovery codes by address
 }
 
 // clock is the present, moved back while history is made.
@@ -124,7 +125,8 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := desk.Options{Store: p.store, Bus: p.Bus, Logger: log, Now: func() time.Time { return p.clock.now().UTC().Truncate(time.Microsecond) }, Seal: seal}
+	o := desk.Options{Store: p.store, Bus: p.Bus, Logger: log, Now: func() time.Time { return p.clock.now().UTC().Truncate(time.Microsecond) }, Seal: seal, MailKey: key}
+	p.options = o
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
