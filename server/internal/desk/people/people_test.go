@@ -183,19 +183,61 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	}
 	n := 0
 	for ; n < 50; n++ {
-		if errors.Is(guess("anna@example.com", "::"+string(rune('1'+n%9))), desk.ErrLimited) {
+		if errors.Is(guess("anna@example.com", "::"+string(rune('2'+n%8))), desk.ErrLimited) {
 			break
 		}
 	}
 	if n != 10 {
 		t.Errorf("%d guesses of one account's password, want 10", n)
 	}
-	if _, err := signIn(t, p); !errors.Is(err, desk.ErrLimited) {
+	right := func() error {
+		_, err := p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: password, Address: "::9"})
+		return err
+	}
+	if err := right(); !errors.Is(err, desk.ErrLimited) {
 		t.Errorf("the right password among guesses: %v", err)
 	}
 	c.pass(time.Minute)
-	if _, err := signIn(t, p); err != nil {
+	if err := right(); err != nil {
 		t.Errorf("a minute later: %v", err)
+	}
+}
+
+// TestGuessingElsewhereKeepsNobodyOut: somebody who guesses from many addresses uses up the count of strangers, and
+// the owner still signs in where they are signed in already. The twin is an address where nobody is.
+func TestGuessingElsewhereKeepsNobodyOut(t *testing.T) {
+	p, c := setup(t, storetest.SQLite(t))
+	in := first(t, p, c)
+	at := func(address, password string) error {
+		_, err := p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: password, Address: address})
+		return err
+	}
+	c.pass(10 * time.Minute)
+	if _, _, err := p.Login(t.Context(), in.Token, "2001:db8::7"); err != nil { // she works there now
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		if err := at(fmt.Sprintf("192.0.2.%d", i), "Wrong-Horse-7"); !errors.Is(err, desk.ErrDenied) && !errors.Is(err, desk.ErrLimited) {
+			t.Fatal(err)
+		}
+	}
+	if err := at("198.51.100.1", password); !errors.Is(err, desk.ErrLimited) {
+		t.Errorf("from an unknown address after forty guesses: %v, want to be limited", err)
+	}
+	if err := at("2001:db8::7", password); err != nil {
+		t.Errorf("the owner is kept out where she works: %v", err)
+	}
+	n := 0
+	for ; n < 50 && !errors.Is(at("2001:db8::7", "Wrong-Horse-7"), desk.ErrLimited); n++ {
+	}
+	if n != 10 {
+		t.Errorf("%d guesses from the known address, want 10", n)
+	}
+	if err := p.SignOut(t.Context(), func() desk.Actor { a, _, _ := p.Login(t.Context(), in.Token, "2001:db8::7"); return a }()); err != nil {
+		t.Fatal(err)
+	}
+	if err := at("2001:db8::7", password); !errors.Is(err, desk.ErrLimited) {
+		t.Errorf("an address where nobody is signed in any more counts as known: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/traybell/traybell/server/internal/account"
@@ -53,7 +54,11 @@ func (p *People) SignIn(ctx context.Context, in Credentials) (s Step, err error)
 	if !ok1 {
 		return s, desk.Fail(desk.ErrLimited)
 	}
-	byAccount, ok2 := p.account.take(email, now)
+	count, err := p.countedAs(ctx, email, in.Address, now)
+	if err != nil {
+		return s, err
+	}
+	byAccount, ok2 := p.account.take(count, now)
 	if !ok2 {
 		return s, desk.Fail(desk.ErrLimited)
 	}
@@ -75,6 +80,30 @@ func (p *People) SignIn(ctx context.Context, in Credentials) (s Step, err error)
 		return s, desk.Refuse(desk.ErrDenied, "sign_in_wrong")
 	}
 	return p.Begin(ctx, a.ID, in.Address, in.UserAgent)
+}
+
+// countedAs is the key under which attempts at an account are counted. Those from an address at which the account
+// is signed in have a count of their own there; all others share one. So somebody who guesses from elsewhere never
+// keeps the owner out of where they work, and guesses from many addresses are not more guesses.
+func (p *People) countedAs(ctx context.Context, email, address string, now time.Time) (key string, err error) {
+	err = p.o.Read(ctx, func(tx store.Tx) error {
+		key = email
+		a, err := tx.AccountByEmail(email)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		logins, err := tx.Logins(a.ID)
+		for _, l := range logins {
+			if l.State == account.LoginIn && l.Live(now) && l.Address == address && address != "" {
+				key = email + "\x00" + address
+			}
+		}
+		return err
+	})
+	return key, err
 }
 
 // Begin makes the step at which the second factor is asked for, for an account whose first factor was proven:
