@@ -78,6 +78,17 @@ func SupportOf(f link.Facts, now time.Time) (Support, time.Time) {
 	return Supported, end
 }
 
+// System is a system's name with the version that people speak of: "Debian GNU/Linux 12", "Windows 11 Pro".
+func System(f link.Facts) string {
+	if name, _, ok := strings.Cut(f.OSName, " ("); ok { // a code name
+		return name
+	}
+	if f.OSName != "" {
+		return f.OSName
+	}
+	return f.OS
+}
+
 // LowDisk is the share of a disk that should be free, in percent.
 const LowDisk = 10
 

@@ -26,6 +26,7 @@ type devicesView struct {
 	Self, Results, Query string
 	Enrol, Link          bool
 	LinkFirst            bool // nothing is linked yet
+	Overview             bool
 	Rows                 []deviceRow
 	Empty, ClearHref     string
 }
@@ -43,7 +44,7 @@ func (s *Server) devices(c *call) error {
 		return err
 	}
 	v := devicesView{Self: "/devices", Results: c.T("word.results", "Count", len(list)), Query: query, Enrol: c.actor.May(account.EnrolmentManage)}
-	v.Link = s.o.Devices.MayOwn(c.ctx, c.actor)
+	v.Link, v.Overview = s.o.Devices.MayOwn(c.ctx, c.actor), s.o.Devices.MaySeeAll(c.ctx, c.actor)
 	if query != "" {
 		v.Self += "?q=" + escape(query)
 	}
@@ -64,6 +65,9 @@ func (s *Server) devices(c *call) error {
 
 func (c *call) deviceRow(d device.Device) deviceRow {
 	row := deviceRow{ID: string(d.ID), Name: d.Name, Online: d.Online, Presence: c.presence(d), Users: c.users(d), OS: d.Facts.OSName, Organization: d.OrganizationName, Seen: c.when(d.SeenAt)}
+	if !c.actor.May(account.TicketsWork) { // to the day
+		row.Seen = when{ISO: d.SeenAt.UTC().Format(time.DateOnly), Text: c.day(d.SeenAt)}
+	}
 	if d.Online {
 		row.Seen = when{ISO: c.now.UTC().Format(time.RFC3339), Text: c.T("web.session.live")}
 	}
@@ -121,7 +125,7 @@ func atScreen(d device.Device) (link.User, bool) {
 // deviceSays is what a technician wants to know before asking: presence, people, what can be shown.
 func (c *call) deviceSays(d device.Device) []line {
 	if !d.Online {
-		return []line{{Kind: "no", Icon: "i-circle-minus", Text: c.T("web.offline") + ", " + c.T("web.seen") + " " + c.date(d.SeenAt)}}
+		return []line{{Kind: "no", Icon: "i-circle-minus", Text: c.T("web.offline") + ", " + c.T("web.seen") + " " + c.deviceRow(d).Seen.Text}}
 	}
 	says := []line{{Kind: "yes", Icon: "i-circle-check", Text: c.T("web.online") + ", " + c.users(d)}}
 	what := line{Kind: "yes", Icon: "i-device-desktop", Text: d.Facts.OSName}

@@ -157,6 +157,8 @@ func (s *Server) routes() http.Handler {
 	in("GET /devices/enrol", s.enrol)
 	in("POST /devices/enrol", s.makeEnrolmentKey)
 	in("POST /devices/enrol/revoke", s.revokeEnrolmentKey)
+	in("GET /devices/overview", s.overview)
+	in("GET /devices/overview.csv", s.overviewCSV)
 	in("GET /devices/link", s.linkDevice)
 	in("POST /devices/link", s.startLink)
 	in("POST /devices/link/confirm", s.confirmLink)

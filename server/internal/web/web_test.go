@@ -153,7 +153,7 @@ func ticketPath(n int64) string { return "/tickets/" + strconv.FormatInt(n, 10) 
 func pages() []string {
 	return []string{
 		"/tickets", "/tickets?status=waiting&sort=severity&dir=asc&q=signature", "/tickets?q=unicorn", "/tickets/new", ticketPath(filled.Ticket), ticketPath(filled.FromDevice), "/devices", "/devices?q=PC", "/devices/enrol",
-		"/devices/" + filled.Device, "/devices/" + filled.Offline, "/sessions", "/sessions/" + filled.Asking, "/sessions/" + filled.Locked, "/sessions/" + filled.Nobody, "/sessions/" + filled.Refused, "/sessions/" + filled.Ended,
+		"/devices/" + filled.Device, "/devices/" + filled.Offline, "/devices/overview", "/devices/overview?support=ending&sort=disk&low=1&offline=7&restart=1&q=pc", "/sessions", "/sessions/" + filled.Asking, "/sessions/" + filled.Locked, "/sessions/" + filled.Nobody, "/sessions/" + filled.Refused, "/sessions/" + filled.Ended,
 		"/sessions/" + filled.Connected, "/search", "/search?q=printer", "/settings",
 	}
 }
@@ -196,6 +196,7 @@ func TestEveryPageReadsInEveryLanguage(t *testing.T) {
 				checkPage(t, b.get(path).want(t, http.StatusOK), language)
 			}
 		}
+		checkPage(t, open(t, portal, sample.Carla).get("/devices/overview").want(t, http.StatusOK), language)
 		out := open(t, portal, "")
 		out.cookies["language"] = language
 		for _, path := range []string{"/sign-in", "/invitation"} {
@@ -203,6 +204,28 @@ func TestEveryPageReadsInEveryLanguage(t *testing.T) {
 		}
 		checkPage(t, anna.get("/tickets/999999").want(t, http.StatusNotFound), language)
 	}
+}
+
+func TestOverviewTellsWhatThereIs(t *testing.T) {
+	anna, carla := open(t, portal, sample.Anna), open(t, portal, sample.Carla)
+	anna.get("/devices/overview").want(t, http.StatusOK, "SRV-DOCS", "WS-CAD-1", "Ends soon", "Restart due")
+	anna.get("/devices/overview?low=1").want(t, http.StatusOK, "SRV-DOCS")
+	if a := anna.get("/devices/overview?low=1"); strings.Contains(a.body, "WS-CAD-1") {
+		t.Error("the filter lets a device through")
+	}
+	if a := carla.get("/devices/overview"); !strings.Contains(a.body, "SRV-DOCS") || strings.Contains(a.body, "WS-CAD-1") {
+		t.Error("the responsible person sees other than their own organization's devices")
+	}
+	minute := regexp.MustCompile(`\d\d:\d\dZ`)
+	file := anna.get("/devices/overview.csv").want(t, http.StatusOK, "name,organization,system", "SRV-DOCS,Studio Verdi,Debian GNU/Linux 12,12,6.1.0-40-amd64,supported,2028-06-30")
+	if !minute.MatchString(file.body) {
+		t.Error("technicians are not told the minute")
+	}
+	file = carla.get("/devices/overview.csv").want(t, http.StatusOK, "SRV-DOCS")
+	if minute.MatchString(file.body) || strings.Contains(file.body, "WS-CAD-1") {
+		t.Errorf("the responsible person reads\n%s", file.body)
+	}
+	open(t, portal, sample.Lucia).get("/devices/overview").want(t, http.StatusForbidden)
 }
 
 func TestTheBrowsersLanguageIsSpokenAtTheDoor(t *testing.T) {

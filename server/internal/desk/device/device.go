@@ -369,8 +369,14 @@ func (d *Devices) List(ctx context.Context, a desk.Actor, f Filter) (list []devi
 		default:
 			return store.ErrNotFound
 		}
-		if list, err = tx.Devices(s); err != nil || s.Account == "" {
+		if list, err = tx.Devices(s); err != nil {
 			return err
+		}
+		for i := range list {
+			list[i] = coarse(a, list[i])
+		}
+		if s.Account == "" {
+			return nil
 		}
 		for i := range list {
 			if list[i], err = owned(tx, a, list[i]); err != nil {
@@ -390,7 +396,7 @@ func (d *Devices) List(ctx context.Context, a desk.Actor, f Filter) (list []devi
 // Get loads one device.
 func (d *Devices) Get(ctx context.Context, a desk.Actor, id device.ID) (dev device.Device, err error) {
 	err = d.o.Read(ctx, func(tx store.Tx) error { dev, err = visible(tx, a, id); return err })
-	return dev, err
+	return coarse(a, dev), err
 }
 
 // visible loads a device that the actor may see and that is not removed.

@@ -168,6 +168,8 @@ func shots(full, empty *sample.Portal, f sample.Filled) []shot {
 		{name: "devices", path: "/devices", as: sample.Anna},
 		{name: "device", path: "/devices/" + f.Device, as: sample.Marco},
 		{name: "device-own", path: "/devices/" + f.Device, as: sample.Lucia},
+		{name: "overview", path: "/devices/overview", as: sample.Anna},
+		{name: "overview-own", path: "/devices/overview", as: sample.Carla},
 		{name: "link", path: "/devices/link", as: sample.Lucia},
 		{name: "link-code", path: "/devices/link", as: sample.Lucia, do: []action{chromedp.Click(`main form .btn-primary`), chromedp.WaitVisible(`#code`)}},
 		{name: "link-claim", path: "/devices/link", as: sample.Lucia, before: func() error { return full.Claim(f.Colleague, sample.Lucia) }},

@@ -89,6 +89,17 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	can := []string{"desktop", "control", "terminal"}
 	brings := func(organization, name, os, user, display, state string, online bool) *seat {
 		facts := link.Facts{Hostname: name, OS: "linux", OSName: os, Arch: "amd64", Agent: "0.1.0", CPUs: 8, MemoryMB: 15_900, DiskMB: 476_000, FreeMB: 181_000, Addresses: []string{"192.168.20.114"}, Can: can}
+		facts.BootAt, facts.Restart, facts.CPU = p.clock.now().Add(-50*time.Hour).UnixMicro(), "no", "AMD Ryzen 5 PRO 4650G"
+		for prefix, is := range map[string][3]string{"Debian GNU/Linux 12": {"debian", "12", "6.1.0-40-amd64"}, "Windows 11 Pro 24H2": {"windows", "26100", "26100"},
+			"Ubuntu 26.04": {"ubuntu", "26.04", "7.0.0-14-generic"}, "Fedora Linux 43": {"fedora", "43", "6.17.1-300.fc43"}} {
+			if strings.HasPrefix(os, prefix) {
+				facts.OSID, facts.OSVersion, facts.OSBuild = is[0], is[1], is[2]
+			}
+		}
+		facts.Disks = []link.Disk{{Path: "/", SizeMB: 476_000, FreeMB: 181_000}}
+		if name == "SRV-DOCS" {
+			facts.Disks, facts.Restart = append(facts.Disks, link.Disk{Path: "/srv", SizeMB: 1_900_000, FreeMB: 84_000}), "yes"
+		}
 		if user != "" {
 			facts.Users = []link.User{{ID: "1000", Name: user, Display: display, State: state, Desktop: "x11"}}
 		}
