@@ -44,7 +44,7 @@ func (s *Server) devices(c *call) error {
 		return err
 	}
 	v := devicesView{Self: "/devices", Results: c.T("word.results", "Count", len(list)), Query: query, Enrol: c.actor.May(account.EnrolmentManage)}
-	v.Link, v.Overview = s.o.Devices.MayOwn(c.ctx, c.actor), s.o.Devices.MaySeeAll(c.ctx, c.actor)
+	v.Link, v.Overview = !c.actor.May(account.TicketsWork) && s.o.Devices.MayOwn(c.ctx, c.actor), s.o.Devices.MaySeeAll(c.ctx, c.actor)
 	if query != "" {
 		v.Self += "?q=" + escape(query)
 	}
@@ -222,11 +222,20 @@ func (s *Server) device(c *call) error {
 	}
 	f := d.Facts
 	fact("hostname", f.Hostname)
+	fact("build", f.OSBuild)
+	support, ends := device.SupportOf(f, c.now)
+	if word := c.T("devices.support." + string(support)); !ends.IsZero() {
+		v.Facts = append(v.Facts, pair{c.T("devices.support"), word + ", " + c.day(ends.Add(12*time.Hour))})
+	}
+	v.Facts = append(v.Facts, c.more(f)...)
 	fact("arch", strings.TrimSpace(f.Arch+" "+times(f.CPUs)))
 	if f.MemoryMB > 0 {
 		fact("memory", c.gigabytes(f.MemoryMB))
 	}
-	if f.DiskMB > 0 {
+	for _, k := range f.Disks {
+		fact("disk", k.Path+": "+c.T("web.fact.free", "Size", c.gigabytes(k.SizeMB), "Free", c.gigabytes(k.FreeMB)))
+	}
+	if len(f.Disks) == 0 && f.DiskMB > 0 {
 		fact("disk", c.T("web.fact.free", "Size", c.gigabytes(f.DiskMB), "Free", c.gigabytes(f.FreeMB)))
 	}
 	fact("network", strings.Join(f.Addresses, ", "))

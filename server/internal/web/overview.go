@@ -11,6 +11,7 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
 	"github.com/traybell/traybell/server/internal/device"
+	"github.com/traybell/traybell/shared/link"
 )
 
 // overviewView is the page on which an organization sees what it has.
@@ -177,4 +178,18 @@ func (s *Server) overviewCSV(c *call) error {
 	}
 	w.Flush()
 	return nil
+}
+
+// more is what newer devices report of themselves.
+func (c *call) more(f link.Facts) (out []pair) {
+	if f.CPU != "" {
+		out = append(out, pair{c.T("devices.fact.cpu"), f.CPU})
+	}
+	if f.BootAt > 0 {
+		out = append(out, pair{c.T("devices.fact.boot"), c.day(time.UnixMicro(f.BootAt))})
+	}
+	if f.Restart == "yes" {
+		out = append(out, pair{c.T("devices.overview.restart"), c.T("devices.fact.yes")})
+	}
+	return out
 }
