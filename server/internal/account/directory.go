@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -260,7 +261,10 @@ func (l LDAPSettings) check() (LDAPSettings, error) {
 		}
 	}
 	host := l.Server
-	if h, _, err := net.SplitHostPort(l.Server); err == nil {
+	if h, port, err := net.SplitHostPort(l.Server); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return l, ErrDirectoryServer
+		}
 		host = h
 	} else if strings.Contains(l.Server, ":") {
 		return l, ErrDirectoryServer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -349,11 +350,11 @@ func idFilter(s account.LDAPSettings, id string) (string, error) {
 	if !slices.Contains(guid, strings.ToLower(s.IDAttribute)) {
 		return "(" + s.IDAttribute + "=" + ldap.EscapeFilter(id) + ")", nil
 	}
-	var a, b, c, d, e []byte
-	if _, err := fmt.Sscanf(strings.ReplaceAll(id, "-", " "), "%x %x %x %x %x", &a, &b, &c, &d, &e); err != nil || len(a) != 4 || len(b) != 2 || len(c) != 2 || len(d) != 2 || len(e) != 6 {
+	x, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
+	if err != nil || len(x) != 16 {
 		return "", account.ErrDirectoryNoID
 	}
-	raw := slices.Concat([]byte{a[3], a[2], a[1], a[0]}, []byte{b[1], b[0]}, []byte{c[1], c[0]}, d, e)
+	raw := slices.Concat([]byte{x[3], x[2], x[1], x[0]}, []byte{x[5], x[4]}, []byte{x[7], x[6]}, x[8:])
 	var f strings.Builder
 	for _, x := range raw {
 		fmt.Fprintf(&f, `\%02x`, x)
