@@ -91,6 +91,7 @@ var codes = []struct {
 	{account.ErrZone, ErrInvalid, "time_zone"},
 	{account.ErrTray, ErrInvalid, "tray_title"},
 	{account.ErrDays, ErrInvalid, "absence_days"},
+	{account.ErrRoster, ErrInvalid, "roster"},
 	{account.ErrDeputy, ErrInvalid, "absence_deputy"},
 	{account.ErrProvider, ErrConflict, "provider_plan"},
 	{account.ErrDirectoryDomains, ErrInvalid, "directory.domains"},

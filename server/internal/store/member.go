@@ -3,6 +3,7 @@ package store
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/traybell/traybell/server/internal/account"
 )
@@ -60,6 +61,7 @@ const frequent = 500
 // is followed through the index of words; frequent ones are met soon while the accounts are walked by name.
 func (t Tx) AccountPage(f AccountFilter) ([]account.Account, error) {
 	w := &where{}
+	w.and("a.removed_at = 0")
 	if f.Within != nil {
 		w.in("a.organization_id", texts(f.Within))
 	}
@@ -120,4 +122,76 @@ func (t Tx) AccountPage(f AccountFilter) ([]account.Account, error) {
 // Responsible lists the enabled responsible persons of an organization, by name.
 func (t Tx) Responsible(o account.OrganizationID) ([]account.Account, error) {
 	return all(t, scanAccount, accounts+` where a.organization_id = $1 and a.role = $2 and a.disabled = $3 order by a.sort_name, a.id`, o, account.Responsible, false)
+}
+
+const (
+	openInvitations = invitations + ` where i.email = $1 and i.used_at = 0 order by i.created_at desc`
+	dropInvitations = `delete from invitations where email = $1 and used_at = 0`
+	sameProvider    = `update organizations set sort_name = sort_name where provider`
+)
+
+// OpenInvitations lists those of an address that nobody has accepted, the newest first.
+func (t Tx) OpenInvitations(email string) ([]account.Invitation, error) {
+	return all(t, scanInvitation, openInvitations, email)
+}
+
+// DropInvitations withdraws every invitation of an address that nobody has accepted.
+func (t Tx) DropInvitations(email string) error {
+	_, err := t.exec(dropInvitations, email)
+	return err
+}
+
+// OneAdministratorAtATime makes changes that could take the last administrator away wait for each other.
+func (t Tx) OneAdministratorAtATime() error {
+	_, err := t.exec(sameProvider)
+	return err
+}
+
+// forget is what is deleted or emptied of a person. $1 is the account, $2 its address. Each statement
+// uses one of them.
+var forgetAccount = []string{
+	`delete from logins where account_id = $1`,
+	`delete from api_tokens where account_id = $1`,
+	`delete from recovery_codes where account_id = $1`,
+	`delete from factors where account_id = $1`,
+	`delete from challenges where account_id = $1`,
+	`delete from account_words where account_id = $1`,
+	`delete from absences where account_id = $1 or deputy_id = $1`,
+	`delete from watchers where account_id = $1`,
+	`delete from idempotency where account_id = $1`,
+	`delete from mails where account_id = $1`,
+	`update tickets set requester_name = '', requester_email = '', requester_phone = '' where requester_account = $1`,
+	`update messages set author_name = '' where author = $1`,
+	`update sessions set name = '' where account_id = $1`,
+}
+
+var forgetAddress = []string{
+	`update audit_names set name = '', folded = '' where id in (select 'invitation:' || id from invitations where email = $1)`,
+	`delete from invitations where email = $1`,
+	`delete from mails where recipient = $1`,
+}
+
+const (
+	forgetName  = `update audit_names set name = '', folded = '' where id = $1`
+	markRemoved = `update accounts set removed_at = $1, words = '' where id = $2`
+)
+
+// ForgetAccount takes a person out of everything but the account's own row, which the caller empties by SaveAccount
+// before. Tickets, messages and visits stay without the name; the log keeps its rows, which hold ids only.
+func (t Tx) ForgetAccount(a account.Account, email string, now time.Time) error {
+	for _, q := range forgetAccount {
+		if _, err := t.exec(q, a.ID); err != nil {
+			return err
+		}
+	}
+	for _, q := range forgetAddress {
+		if _, err := t.exec(q, email); err != nil {
+			return err
+		}
+	}
+	if _, err := t.exec(forgetName, "account:"+string(a.ID)); err != nil {
+		return err
+	}
+	_, err := t.exec(markRemoved, micros(now), a.ID)
+	return err
 }

@@ -110,6 +110,9 @@ func (c *call) page(place, title string, body any) page {
 	if c.actor.May(account.SessionsStart) {
 		add("sessions", "i-screen-share", c.T("web.sessions"), c.T("web.sessions.short"), 0)
 		add("organizations", "i-building", c.T("people.organizations"), c.T("people.organizations"), 0)
+		if c.actor.May(account.PeopleManage) {
+			add("people", "i-users", c.T("people.people"), c.T("people.people"), 0)
+		}
 	} else if c.actor.MayIn(account.OrganizationsManage, c.actor.Organization) {
 		add("organization", "i-building", c.T("people.organization"), c.T("people.organization"), 0)
 	}
@@ -179,7 +182,7 @@ var doneWords = func() map[string]string {
 	for prefix, words := range map[string]string{
 		"web.done.":       "answered sent noted taken assigned created moved severity left withdrawn solved saved password login token key phone renamed removed signedout mail mail.off mail.again mail.gone",
 		"account.done.":   "others factor factor.off sms sms.off",
-		"people.done.":    "organization deputy deputy.back",
+		"people.done.":    "organization deputy deputy.back role enabled disabled revoked forgotten",
 		"devices.done.":   "linked unlinked",
 		"directory.done.": "directory directory.removed",
 	} {

@@ -300,7 +300,7 @@ func (s *Server) session(c *call) error {
 	view := sessionView{
 		ID: string(se.ID), Device: se.DeviceName, DeviceID: string(se.Device), Person: st.Person, Number: "#" + strconv.FormatInt(k.Number, 10),
 		Back: c.ticketPath(k.Number), BackLabel: c.T("web.session.back", "Number", k.Number), TicketNumber: k.Number, Title: k.Title,
-		State: st.State, Heading: st.Heading, Text: st.shown(), Status: c.status(k.Status), Severity: c.severity(k.Severity), Requester: contactName(k.Requester),
+		State: st.State, Heading: st.Heading, Text: st.shown(), Status: c.status(k.Status), Severity: c.severity(k.Severity), Requester: c.requester(k),
 		Write: k.Status != ticket.Closed, Keys: consoleKeys, Row: consoleRow, SolvedText: c.T("web.session.solved.text", "Number", k.Number), Texts: c.consoleTexts(), Leave: c.T("web.session.leave." + st.Leave),
 	}
 	if st.State == "allowed" {

@@ -103,7 +103,7 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 	view.Tomorrow = c.now.In(c.zone).AddDate(0, 0, 1).Format(time.DateOnly)
 	var sessions []access.Session
 	if staff {
-		view.To = c.T("web.to", "Name", contactName(k.Requester))
+		view.To = c.T("web.to", "Name", c.requester(k))
 		view.NoWrite = c.T("web.closed.nowrite")
 		view.Takeable = k.Assignee != c.actor.Account && k.Status != ticket.Closed
 		view.TakeMain = k.Assignee == ""
@@ -136,7 +136,7 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 		}
 	}
 	view.Thread = c.thread(v, sessions)
-	view.Requester = requesterView{Name: contactName(k.Requester), Initials: initials(contactName(k.Requester)), Organization: k.OrganizationName, Phone: k.Requester.Phone, Email: k.Requester.Email}
+	view.Requester = requesterView{Name: c.requester(k), Initials: initials(c.requester(k)), Organization: k.OrganizationName, Phone: k.Requester.Phone, Email: k.Requester.Email}
 	if !k.Requester.Confirmed && k.Requester.Email != "" {
 		view.Requester.Remark = c.T("web.requester.unconfirmed")
 	}
@@ -197,7 +197,7 @@ func (c *call) origin(k ticket.Ticket) string {
 // thread is what was said and what happened, the oldest first.
 func (c *call) thread(v deskticket.View, sessions []access.Session) []entry {
 	k := v.Ticket
-	filed := entry{Author: contactName(k.Requester), Text: k.Text, At: c.when(k.CreatedAt), Files: c.files(k, v.Files), time: k.CreatedAt, Mine: k.Requester.Account != "" && k.Requester.Account == c.actor.Account}
+	filed := entry{Author: c.requester(k), Text: k.Text, At: c.when(k.CreatedAt), Files: c.files(k, v.Files), time: k.CreatedAt, Mine: k.Requester.Account != "" && k.Requester.Account == c.actor.Account}
 	switch k.Source {
 	case ticket.FromDevice:
 		filed.How = c.T("web.how.device", "Device", k.DeviceName)
@@ -216,11 +216,15 @@ func (c *call) thread(v deskticket.View, sessions []access.Session) []entry {
 	}
 	list := []entry{filed}
 	for _, m := range v.Messages {
-		e := entry{Author: m.AuthorName, Text: m.Text, At: c.when(m.At), time: m.At, Mine: m.Author != "" && m.Author == c.actor.Account}
+		by := m.AuthorName
+		if by == "" && m.Author != "" {
+			by = c.formerName(by)
+		}
+		e := entry{Author: by, Text: m.Text, At: c.when(m.At), time: m.At, Mine: m.Author != "" && m.Author == c.actor.Account}
 		if e.Author == "" {
 			e.Author = c.T("web.system")
 			if !m.FromStaff {
-				e.Author = contactName(k.Requester)
+				e.Author = c.requester(k)
 			}
 		}
 		switch m.Kind {

@@ -161,7 +161,7 @@ func (s *Server) tickets(c *call) error {
 	for _, k := range list.Tickets {
 		row := ticketRow{Number: k.Number, Title: k.Title, Status: c.status(k.Status), Severity: c.severity(k.Severity), Updated: c.when(k.UpdatedAt)}
 		if staff {
-			row.Requester, row.Assignee = contactName(k.Requester), k.AssigneeName
+			row.Requester, row.Assignee = c.requester(k), k.AssigneeName
 			if k.Assignee == "" {
 				row.Assignee = c.T("web.nobody")
 				row.Takeable = k.Status != ticket.Closed
@@ -240,6 +240,15 @@ func (c *call) says(k ticket.Ticket) *says {
 func first(name string) string {
 	if f := strings.Fields(name); len(f) > 0 {
 		return f[0]
+	}
+	return name
+}
+
+// requester is how a ticket's requester is called; somebody who was forgotten has no name.
+func (c *call) requester(k ticket.Ticket) string {
+	name := contactName(k.Requester)
+	if name == "" && k.Requester.Account != "" {
+		return c.formerName(name)
 	}
 	return name
 }

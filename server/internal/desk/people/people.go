@@ -175,6 +175,8 @@ type NewInvitation struct {
 	Email        string
 	Role         account.Role
 	Organization string // name; empty: the actor's own, or the provider on the command line
+	Name         string // empty: the address, until the person says it
+	Language     string // empty: the actor's
 }
 
 // Invite makes an account without a password, to which tickets and API tokens can belong already, and an
@@ -188,6 +190,12 @@ func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i a
 	if _, err := account.ParseRole(string(n.Role)); err != nil {
 		return i, "", desk.Fail(err)
 	}
+	name := email
+	if strings.TrimSpace(n.Name) != "" {
+		if name, err = account.CheckName(n.Name); err != nil {
+			return i, "", desk.Fail(err)
+		}
+	}
 	token = newToken()
 	err = p.o.Change(ctx, a, func(c *desk.Change) error {
 		o, err := c.OrganizationFor(n.Organization)
@@ -200,7 +208,7 @@ func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i a
 		known, err := c.AccountByEmail(email)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			known = account.Account{ID: account.ID(c.NewID()), Organization: o.ID, Email: email, Name: email, Language: catalogue.Match(a.Language), Role: n.Role, CreatedAt: c.Now}
+			known = account.Account{ID: account.ID(c.NewID()), Organization: o.ID, Email: email, Name: name, Language: catalogue.Match(n.Language, a.Language), Role: n.Role, CreatedAt: c.Now}
 			if err := c.InsertAccount(known); err != nil {
 				return err
 			}
