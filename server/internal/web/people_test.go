@@ -89,7 +89,7 @@ func TestTicketsSurviveTheirRequester(t *testing.T) {
 			t.Errorf("%s lacks something: %.300s", part.Name, b)
 		}
 	}
-	open(t, on, sample.Otto).get(page + "/data.zip").want(t, http.StatusNotFound)
+	open(t, on, sample.Otto).get(page+"/data.zip").want(t, http.StatusNotFound)
 
 	anna.post(page, "do", "forget").to(t, page) // not without the tick
 	anna.post(page, "do", "forget", "sure", "yes").to(t, "/people?done=forgotten")
