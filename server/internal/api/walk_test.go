@@ -50,6 +50,7 @@ var operations = map[string]opRule{
 	"GET /accounts/me":               {verdi: "qrltaf"},
 	"GET /accounts":                  {verdi: "rlta"},
 	"GET /organizations":             {verdi: "qrltaf"},
+	"GET /directories":               {verdi: "qrltaf"},
 	"GET /audit":                     {verdi: "qrltaf"}, // their own acts
 	"GET /devices":                   {verdi: "qrltaf"}, // from which they filed
 	"GET /devices/{id}":              {verdi: "rta", neri: "lta"},

@@ -105,6 +105,15 @@ var rules = map[string]rule{
 	"POST /organizations/{id}/absences":      {verdi: "ra", neri: "a", form: "who={responsible}&deputy={author}&from=2030-01-01&to=2030-01-02"},
 	"POST /organizations/{id}/absences/drop": {verdi: "ra", neri: "a", form: "absence={absence}"},
 	"GET /devices/link":                      {verdi: "qrlta"},
+	"GET /directories":                       {verdi: "a"},
+	"GET /directories/new":                   {verdi: "a"},
+	"POST /directories":                      {verdi: "a"},
+	"GET /directories/{id}":                  {verdi: "a", neri: "a"},
+	"POST /directories/{id}/remove":          {verdi: "a", neri: "a", form: "sure=yes"},
+	"GET /settings/sms":                      {verdi: "a"},
+	"POST /settings/sms":                     {verdi: "a"},
+	"POST /settings/sms/test":                {verdi: "a"},
+	"POST /settings/sms/remove":              {verdi: "a"},
 	"GET /settings/security":                 {verdi: "qrlta"},
 	"GET /log":                               {verdi: "ra"},
 	"POST /log/export":                       {verdi: "a"},
@@ -124,6 +133,8 @@ var rules = map[string]rule{
 // personal are the routes that concern nothing but the own login or account of whoever calls, or that take a
 // secret instead of a right; tests of their own show them.
 var personal = []string{
+	"GET /confirm", "POST /confirm", "GET /decide", "POST /decide", "GET /sign-in/directories/{id}", "GET /sign-in/directories/{id}/back",
+	"GET /factors/new/passkey", "POST /factors/new/passkey", "POST /factors/new/passkey/begin", "GET /factors/new/sms", "POST /factors/new/sms", "POST /factors/new/sms/confirm", "POST /passkey",
 	"GET /second-factor", "POST /second-factor", "GET /step-up", "POST /step-up",
 	"GET /factors/new", "GET /factors/new/app", "GET /factors/new/app.png", "POST /factors/new/app",
 	"POST /devices/link", "POST /devices/link/confirm", "POST /devices/link/end",
@@ -310,6 +321,12 @@ func (w *walker) things(pattern, text, org string) string {
 			return w.devices[org].ID
 		case strings.Contains(pattern, "/sessions/"):
 			return w.session(org)
+		case strings.Contains(pattern, "/directories/"):
+			id := account.DirectoryID(api.NewID(time.Now()))
+			fail(w.Store.Write(ctx, func(tx store.Tx) error {
+				return tx.InsertDirectory(account.Directory{ID: id, Kind: "ldap", Name: fmt.Sprintf("Directory %d", w.n), Organization: w.orgs[org], CreatedAt: time.Now(), Version: 1})
+			}))
+			return string(id)
 		case strings.Contains(pattern, "/organizations/"):
 			return string(w.orgs[org])
 		}
