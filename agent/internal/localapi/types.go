@@ -64,6 +64,7 @@ type Status struct {
 	Server       string    `json:"server,omitempty"` // URL
 	Organization string    `json:"organization,omitempty"`
 	Provider     string    `json:"provider,omitempty"`
+	TrayTitle    string    `json:"tray_title,omitempty"` // what the tray calls itself; empty: the organization
 	SupportPhone string    `json:"support_phone,omitempty"`
 	PortalURL    string    `json:"portal_url,omitempty"`
 	Kept         int       `json:"kept"`               // this user's tickets not sent yet

@@ -277,6 +277,7 @@ func (s *Service) statusOf(ctx context.Context, userID string, all bool, say *ca
 	if w.Name != "" {
 		st.Name, st.Organization = w.Name, w.Organization
 	}
+	st.TrayTitle = w.TrayTitle
 	st.Provider, st.SupportPhone, st.PortalURL = w.Provider, w.SupportPhone, w.PortalURL
 	if st.Error != "" && !strings.Contains(st.Error, " ") {
 		st.Error = say.T("agent.offline." + st.Error)

@@ -272,7 +272,7 @@ func (d *device) Up(ctx context.Context, w link.Welcome) {
 func bounded(s []string) []string { return s[:min(len(s), 10_000)] }
 
 func cleanWelcome(w link.Welcome) link.Welcome {
-	w.Name, w.Organization, w.Provider = consent.Clean(w.Name), consent.Clean(w.Organization), consent.Clean(w.Provider)
+	w.Name, w.Organization, w.Provider, w.TrayTitle = consent.Clean(w.Name), consent.Clean(w.Organization), consent.Clean(w.Provider), consent.Clean(w.TrayTitle)
 	w.SupportPhone = consent.Clean(w.SupportPhone)
 	if u, err := url.Parse(w.PortalURL); err != nil || u.Scheme != "https" || len(w.PortalURL) > 500 {
 		w.PortalURL = "" // it is opened in a browser

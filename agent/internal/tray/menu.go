@@ -100,7 +100,10 @@ func Menu(p *catalogue.Printer, st *localapi.Status, now time.Time) View {
 }
 
 func stateLine(p *catalogue.Printer, st localapi.Status) string {
-	org := st.Organization
+	org := st.TrayTitle
+	if org == "" {
+		org = st.Organization
+	}
 	if org == "" {
 		org = "Traybell"
 	}

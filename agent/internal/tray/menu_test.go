@@ -67,6 +67,8 @@ func TestMenu(t *testing.T) {
 			slices.Concat([]string{"End remote access now (Anna Bianchi)", "(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Open until you end it"), link, rest)},
 		{"a question waits", with(func(s *localapi.Status) { s.Waiting = []localapi.Consent{{Session: "s", Name: "Anna Bianchi"}} }), Full, "Studio Verdi · ready",
 			slices.Concat([]string{"Answer Anna Bianchi's question…", "(Studio Verdi · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Nobody can connect now"), link, rest)},
+		{"under the organization's own title", with(func(s *localapi.Status) { s.TrayTitle = "Verdi Help" }), Full, "Verdi Help · ready",
+			slices.Concat([]string{"(Verdi Help · ready)", "-", "Assistance request form…", "My tickets", "-"}, access("Nobody can connect now"), link, rest)},
 		{"not enrolled", &localapi.Status{State: localapi.StateUnenrolled}, Outline, "This computer belongs to no organization yet",
 			slices.Concat([]string{"(This computer belongs to no organization yet)", "-", "Assistance request form…", "My tickets", "-"}, access("Nobody can connect now"), rest)},
 	} {

@@ -23,6 +23,8 @@ type Device struct {
 	LinkKey      []byte      `json:"link_key"`
 	GrantKey     []byte      `json:"grant_key"`
 	Facts        *link.Facts `json:"facts"`
+	Support      string      `json:"support" doc:"of its system: supported, ending, ended or unknown"`
+	SupportEnds  string      `json:"support_ends,omitempty" doc:"the day, as 2028-06-30"`
 }
 
 func (s *server) deviceOf(d device.Device) Device {
@@ -31,7 +33,12 @@ func (s *server) deviceOf(d device.Device) Device {
 	if s.Relay != nil {
 		online = s.Relay.Online(string(d.ID))
 	}
-	return Device{ID: string(d.ID), Name: d.Name, Organization: d.OrganizationName, Online: online, SeenAt: micros(d.SeenAt), EnrolledAt: micros(d.EnrolledAt), Address: d.Address,
+	support, end := device.SupportOf(d.Facts, time.Now())
+	ends := ""
+	if !end.IsZero() {
+		ends = end.Format(time.DateOnly)
+	}
+	return Device{Support: string(support), SupportEnds: ends, ID: string(d.ID), Name: d.Name, Organization: d.OrganizationName, Online: online, SeenAt: micros(d.SeenAt), EnrolledAt: micros(d.EnrolledAt), Address: d.Address,
 		LinkKey: d.LinkKey, GrantKey: d.GrantKey, Facts: &d.Facts}
 }
 
