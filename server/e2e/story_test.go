@@ -299,7 +299,7 @@ func TestStory(t *testing.T) {
 	act(t, ctx, "the session history", chromedp.Navigate(s.public+"/sessions"), chromedp.WaitVisible(`.tb-brand`))
 	js(t, ctx, "the visit is in the history", `document.querySelector('main').innerText.includes("Anna Bianchi")`)
 	picture(ctx, "sessions")
-	call(t, program(t, "traybell-server"), []string{"audit", "verify", "--data", s.data, "--checkpoints"})
+	call(t, program(t, "traybell-server"), []string{"audit", "verify", "--data", s.data, "--checkpoints", filepath.Join(s.data, "audit")})
 }
 
 // chooseFirst chooses the first entry of the open menu that can be chosen.

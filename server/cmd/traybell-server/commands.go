@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -152,11 +153,18 @@ type verifyCmd struct {
 }
 
 type verifyArgs struct {
-	Checkpoints bool `help:"Also check against the signed checkpoints beside the database, which find a cut tail."`
+	Checkpoints string `help:"A file of signed checkpoints, or a folder of them, that was kept elsewhere. The server's own, beside the database, are always compared." placeholder:"FILE|DIR"`
 }
 
 // Run implements the command.
 func (c *verifyCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if c.Checkpoints != "" { // the running server has another working folder
+		path, err := filepath.Abs(c.Checkpoints)
+		if err != nil {
+			return err
+		}
+		c.Checkpoints = path
+	}
 	return c.run(ctx, &c.verifyArgs, log)
 }
 
@@ -164,8 +172,11 @@ func (*verifyArgs) name() string { return "verify" }
 
 func (a *verifyArgs) do(ctx context.Context, in *instance) (string, error) {
 	var marks io.Reader // nil: the server's own file
-	if !a.Checkpoints {
-		marks = strings.NewReader("")
+	if a.Checkpoints != "" {
+		var err error
+		if marks, err = in.audit.Checkpoints(a.Checkpoints); err != nil {
+			return "", err
+		}
 	}
 	r, err := in.audit.Verify(ctx, desk.System(), marks)
 	if err == nil && r.Problem != "" {

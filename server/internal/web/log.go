@@ -30,6 +30,8 @@ type logView struct {
 	Older, Newest string
 	ExportForm    []pair // what the filters say, for the forms of the export
 	MayExport     bool
+	Keeps         bool
+	Keep          int // days; 0: for ever
 	ClearHref     string
 }
 
@@ -132,6 +134,11 @@ func (s *Server) log(c *call) error {
 	if f.Before != "" {
 		v.Newest = link("")
 	}
+	if v.Keeps = audit.Keeps(c.actor); v.Keeps {
+		if v.Keep, err = s.o.Audit.Retention(c.ctx); err != nil {
+			return err
+		}
+	}
 	if v.Empty = c.T("log.page.none"); !v.Filtered {
 		v.Empty = c.T("log.page.empty")
 	}
@@ -189,6 +196,14 @@ func (c *call) logName(ref, name string) string {
 		return name
 	}
 	return c.T("log.page.nameless")
+}
+
+// keepLog sets how long entries are kept.
+func (s *Server) keepLog(c *call) error {
+	if err := s.o.Audit.SetRetention(c.ctx, c.actor, atoi(c.r.PostFormValue("days"), -1)); err != nil {
+		return err
+	}
+	return c.redirect("/log?done=saved")
 }
 
 // exportLog sends what the filters show as a file, as it is read.

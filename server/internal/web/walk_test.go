@@ -117,6 +117,7 @@ var rules = map[string]rule{
 	"GET /settings/security":                 {verdi: "qrlta"},
 	"GET /log":                               {verdi: "ra"},
 	"POST /log/export":                       {verdi: "a"},
+	"POST /log/keep":                         {verdi: "a", form: "days=400"},
 	"GET /mail":                              {verdi: "a"},
 	"POST /mail":                             {verdi: "a"},
 	"POST /mail/remove":                      {verdi: "a"},

@@ -195,6 +195,7 @@ func (s *Server) routes() http.Handler {
 	in("GET /events", s.events)
 	in("GET /log", s.log)
 	in("POST /log/export", s.exportLog)
+	in("POST /log/keep", s.keepLog)
 	in("GET /settings", s.settings)
 	in("POST /settings/profile", s.saveProfile)
 	in("GET /settings/sms", s.sms)

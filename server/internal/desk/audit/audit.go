@@ -22,7 +22,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/store"
 )
@@ -87,7 +86,7 @@ func link(before string, e store.Entry) string {
 func (l *Log) Run(ctx context.Context) error {
 	tick := time.NewTicker(chainEvery)
 	defer tick.Stop()
-	var marked time.Time
+	var marked, cut time.Time
 	var seen uint64
 	first, failing := true, false
 	for {
@@ -101,6 +100,11 @@ func (l *Log) Run(ctx context.Context) error {
 		if err == nil && held && l.o.Time().Sub(marked) >= checkpointEvery {
 			if err = l.Mark(ctx); err == nil {
 				marked = l.o.Time()
+			}
+		}
+		if now := l.o.Time(); err == nil && held && now.Sub(cut) >= cutEvery {
+			if err = l.Cut(ctx); err == nil {
+				cut = now
 			}
 		}
 		if err != nil && ctx.Err() == nil && !failing { // once, not twice a second
@@ -261,107 +265,4 @@ func (l *Log) lastCheckpoint() (c Checkpoint, err error) {
 		}
 	}
 	return c, lines.Err()
-}
-
-// Report is what Verify has found. Problem is empty when all is well.
-type Report struct {
-	Rows        int64 // in the chain
-	Waiting     int   // rows that are not chained yet
-	Head        string
-	Checkpoints int // that agree with the chain
-	Problem     string
-}
-
-// String is the report as an operator reads it.
-func (r Report) String() string {
-	if r.Problem != "" {
-		return "The audit log was tampered with or is damaged: " + r.Problem
-	}
-	return fmt.Sprintf("The audit log is whole: %d rows, %d checkpoints agree, %d rows wait for the chain; head %s", r.Rows, r.Checkpoints, r.Waiting, r.Head)
-}
-
-// Verify recomputes the chain and compares it with checkpoints, which may be the server's own file or a
-// copy that was kept elsewhere. A nil reader means the server's own.
-func (l *Log) Verify(ctx context.Context, a desk.Actor, checkpoints io.Reader) (r Report, err error) {
-	if !a.Everywhere(account.AuditView) {
-		return r, desk.Fail(desk.ErrDenied)
-	}
-	if checkpoints == nil {
-		f, err := os.Open(l.o.File)
-		if err == nil {
-			defer f.Close()
-			checkpoints = f
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return r, fmt.Errorf("open the checkpoints: %w", err)
-		}
-	}
-	var marks []Checkpoint
-	if checkpoints != nil {
-		if marks, r.Problem, err = readCheckpoints(checkpoints, l.o.Identity.Public().(ed25519.PublicKey)); err != nil || r.Problem != "" {
-			return r, err
-		}
-	}
-	err = l.o.Read(ctx, func(tx store.Tx) error {
-		r.Rows, r.Head, r.Checkpoints, r.Problem = 0, "", 0, ""
-		next := 0
-		for {
-			list, err := tx.ChainedEntries(r.Rows+1, batch)
-			if err != nil {
-				return err
-			}
-			for _, e := range list {
-				switch {
-				case e.Seq != r.Rows+1:
-					r.Problem = fmt.Sprintf("row %d is missing", r.Rows+1)
-					return nil
-				case e.Hash != link(r.Head, e):
-					r.Problem = fmt.Sprintf("row %d (%s of %s) is not the one that was written", e.Seq, e.Action, e.At.Format(time.RFC3339))
-					return nil
-				}
-				r.Rows, r.Head = e.Seq, e.Hash
-				for next < len(marks) && marks[next].Seq == e.Seq {
-					if marks[next].Hash != e.Hash {
-						r.Problem = fmt.Sprintf("the chain was made anew: row %d is not the one of the checkpoint of %s", e.Seq, time.UnixMicro(marks[next].At).UTC().Format(time.RFC3339))
-						return nil
-					}
-					next++
-					r.Checkpoints++
-				}
-			}
-			if len(list) < batch {
-				break
-			}
-		}
-		if next < len(marks) {
-			r.Problem = fmt.Sprintf("the newest rows were cut off: a checkpoint names row %d, the log ends with %d", marks[len(marks)-1].Seq, r.Rows)
-			return nil
-		}
-		waiting, err := tx.UnchainedEntries(batch)
-		r.Waiting = len(waiting)
-		return err
-	})
-	return r, err
-}
-
-func readCheckpoints(f io.Reader, key ed25519.PublicKey) (list []Checkpoint, problem string, err error) {
-	lines := bufio.NewScanner(f)
-	n := 0
-	for lines.Scan() {
-		n++
-		var c Checkpoint
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			continue // a crash has cut it; the checkpoints around it say as much
-		}
-		if !ed25519.Verify(key, c.bytes(), c.Signature) {
-			return nil, fmt.Sprintf("line %d of the checkpoints was not signed by this server", n), nil
-		}
-		if len(list) > 0 && c.Seq < list[len(list)-1].Seq {
-			return nil, fmt.Sprintf("line %d of the checkpoints is out of order", n), nil
-		}
-		list = append(list, c)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, "", fmt.Errorf("read the checkpoints: %w", err)
-	}
-	return list, "", nil
 }
