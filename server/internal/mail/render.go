@@ -79,6 +79,8 @@ var kinds = map[string]func(*sheet, *catalogue.Printer, deskmail.Letter){
 	},
 	desk.MailFactorReset: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
 		s.notice(p, l, "factor_reset")
+		s.Button = p.T("mail.factor_reset.button")
+		s.Small = append([]string{p.T("mail.once", "Until", moment(p, l.Data["Until"]))}, s.Small...)
 	},
 	desk.MailSpecialistIn: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
 		s.Subject = p.T("mail.specialist_in.subject", "Name", l.Data["Name"])

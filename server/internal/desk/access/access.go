@@ -87,6 +87,9 @@ func (d *Sessions) Ask(ctx context.Context, a desk.Actor, to device.ID, t ticket
 	if a.Account == "" || !a.May(account.SessionsStart) {
 		return s, desk.Fail(access.ErrMayNot)
 	}
+	if err := desk.NeedFresh(a, d.o.Time()); err != nil {
+		return s, err
+	}
 	if !d.online(to) {
 		if err := d.o.Read(ctx, func(tx store.Tx) error { return present(tx, a, to) }); err != nil {
 			return s, err

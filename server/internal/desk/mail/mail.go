@@ -248,6 +248,9 @@ func (m *Mails) SetOutgoing(ctx context.Context, a desk.Actor, s Server) error {
 	if err := may(a); err != nil {
 		return err
 	}
+	if err := desk.NeedFresh(a, m.o.Time()); err != nil {
+		return err
+	}
 	s, err := s.check()
 	if err != nil {
 		return desk.Fail(err)

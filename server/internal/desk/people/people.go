@@ -41,6 +41,7 @@ type People struct {
 	account *limiter
 	address *limiter
 	sms     *limiter
+	forgot  *limiter
 	node    string // who holds a lease
 }
 
@@ -49,7 +50,7 @@ func New(o Options) *People {
 	if o.Options.Seal == nil {
 		o.Options.Seal = o.Seal
 	}
-	return &People{o: o, hashing: hashingSlots(), account: newLimiter(10, time.Minute), address: newLimiter(60, 10*time.Second), sms: newLimiter(5, 5*time.Minute), node: rand.Text()}
+	return &People{o: o, hashing: hashingSlots(), account: newLimiter(10, time.Minute), address: newLimiter(60, 10*time.Second), sms: newLimiter(5, 5*time.Minute), forgot: newLimiter(3, 30*time.Minute), node: rand.Text()}
 }
 
 const seenEvery = 5 * time.Minute // how exactly the last use of a login or token is noted

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -45,22 +46,31 @@ type Credentials struct {
 // SignIn checks the password and returns the step at which the second factor is asked for. The error says neither
 // what was wrong nor whether the account exists; desk.ErrLimited says that there were too many attempts.
 func (p *People) SignIn(ctx context.Context, in Credentials) (s Step, err error) {
+	a, err := p.password(ctx, in)
+	if err != nil {
+		return s, err
+	}
+	return p.Begin(ctx, a.ID, in.Address, in.UserAgent)
+}
+
+// password finds the account whose password somebody has given.
+func (p *People) password(ctx context.Context, in Credentials) (a account.Account, err error) {
 	email, err := account.NormalizeEmail(in.Email)
 	if err != nil || utf8.RuneCountInString(in.Password) > account.MaxPassword {
-		return s, desk.Refuse(desk.ErrDenied, "sign_in_wrong")
+		return a, desk.Refuse(desk.ErrDenied, "sign_in_wrong")
 	}
 	now := p.o.Time()
 	byAddress, ok1 := p.address.take(in.Address, now)
 	if !ok1 {
-		return s, desk.Fail(desk.ErrLimited)
+		return a, desk.Fail(desk.ErrLimited)
 	}
 	count, err := p.countedAs(ctx, email, in.Address, now)
 	if err != nil {
-		return s, err
+		return a, err
 	}
 	byAccount, ok2 := p.account.take(count, now)
 	if !ok2 {
-		return s, desk.Fail(desk.ErrLimited)
+		return a, desk.Fail(desk.ErrLimited)
 	}
 	defer func() {
 		if !errors.Is(err, desk.ErrDenied) { // nothing was guessed wrong
@@ -68,18 +78,19 @@ func (p *People) SignIn(ctx context.Context, in Credentials) (s Step, err error)
 			byAccount()
 		}
 	}()
-	a, ok, err := p.verified(ctx, in, email)
+	known, ok, err := p.verified(ctx, in, email)
 	if err != nil {
-		return s, err
+		return a, err
 	}
+	a = known
 	// Who has not finished signing up goes on by the invitation's link, unless a directory vouches for them.
 	if !ok || a.ID == "" || a.RegisteredAt.IsZero() && a.Directory == "" || a.Disabled {
 		if a.ID != "" {
 			p.failed(ctx, a, in.Address)
 		}
-		return s, desk.Refuse(desk.ErrDenied, "sign_in_wrong")
+		return a, desk.Refuse(desk.ErrDenied, "sign_in_wrong")
 	}
-	return p.Begin(ctx, a.ID, in.Address, in.UserAgent)
+	return a, nil
 }
 
 // countedAs is the key under which attempts at an account are counted. Those from an address at which the account
@@ -173,6 +184,9 @@ func (p *People) Step(ctx context.Context, token string) (s Step, err error) {
 func (p *People) login(c *desk.Change, a account.Account, half account.Login) (SignedIn, error) {
 	s := SignedIn{Token: newToken(), Account: a}
 	s.Login = account.Login{ID: c.NewID(), Account: a.ID, Address: half.Address, UserAgent: half.UserAgent, CreatedAt: c.Now, SeenAt: c.Now, State: account.LoginIn, ConfirmedAt: c.Now, Current: true}
+	if strings.HasPrefix(half.Invitation, byPasswordLink) { // a new password may be set
+		s.Login.Invitation = half.Invitation
+	}
 	if err := c.EndLogin(a.ID, half.ID); err != nil {
 		return s, err
 	}

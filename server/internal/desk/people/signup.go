@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"strings"
 
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
@@ -187,9 +188,17 @@ func (p *People) AcceptInvitation(ctx context.Context, token string, n NewAccoun
 // register makes an account stand that has just got its first second factor, and uses up the invitation by which
 // its owner came.
 func (p *People) register(c *desk.Change, a *account.Account, by string) error {
-	switch by {
-	case "": // it stood before, or a directory vouches for it
-	case bySetUp:
+	switch {
+	case by == "": // it stood before, or a directory vouches for it
+	case strings.HasPrefix(by, byFactorLink):
+		ok, err := c.DropChallenge(by)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return account.ErrUsed
+		}
+	case by == bySetUp:
 		if _, err := c.Setting(settingFirst); err != nil {
 			if errors.Is(err, store.ErrNotFound) {
 				return account.ErrUsed
