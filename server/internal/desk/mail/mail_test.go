@@ -68,7 +68,7 @@ func setUp(t *testing.T, s *store.Store) *fixture {
 
 func actor(r account.Role) desk.Actor {
 	a := desk.Of(account.Account{ID: "a1", Name: "Anna", Role: r, Language: "en"}, desk.ViaPortal, "127.0.0.1")
-	a.ConfirmedAt = time.Now().Add(24 * time.Hour) // has just proven the second factor, whatever the clock of the test says
+	a.ConfirmedAt = time.Now().Add(10 * 365 * 24 * time.Hour) // has just proven the second factor, whatever the clock of the test says
 	return a
 }
 
