@@ -27,13 +27,6 @@ func accountOf(a account.Account) Account {
 		SecondFactor: a.SecondFactor, Directory: string(a.Directory), Invited: a.RegisteredAt.IsZero(), CreatedAt: micros(a.CreatedAt)}
 }
 
-// Organization is a customer, or the provider that runs this server.
-type Organization struct {
-	ID       string `json:"id"`
-	Name     string `json:"name"`
-	Provider bool   `json:"provider"`
-}
-
 // people registers what accounts do about accounts.
 func (s *server) people() {
 	register(s, operation("get-me", http.MethodGet, "/accounts/me", "The account that the token belongs to", http.StatusOK), func(ctx context.Context, _ *none) (*body[Account], error) {
@@ -41,22 +34,8 @@ func (s *server) people() {
 		return &body[Account]{accountOf(a)}, err
 	})
 
-	type accountList struct {
-		Accounts []Account `json:"accounts"`
-	}
-	register(s, operation("list-accounts", http.MethodGet, "/accounts", "Accounts: all for staff, the organization's for its responsible person", http.StatusOK), func(ctx context.Context, in *struct {
-		Directory string `query:"directory" maxLength:"64" doc:"only accounts of the directory with this id; local: of none"`
-	}) (*body[accountList], error) {
-		list, err := s.People.Accounts(ctx, actorOf(ctx))
-		out := accountList{Accounts: []Account{}}
-		for _, a := range list {
-			if want := account.DirectoryID(in.Directory); want != "" && want != a.Directory && (want != account.LocalDirectory || a.Directory != "") {
-				continue
-			}
-			out.Accounts = append(out.Accounts, accountOf(a))
-		}
-		return &body[accountList]{out}, err
-	})
+	s.accounts()
+	s.organizations()
 
 	type directoryName struct {
 		ID   string `json:"id"`
@@ -75,15 +54,4 @@ func (s *server) people() {
 		return &body[directoryList]{out}, err
 	})
 
-	type organizationList struct {
-		Organizations []Organization `json:"organizations"`
-	}
-	register(s, operation("list-organizations", http.MethodGet, "/organizations", "Organizations: all for staff, the own one for others", http.StatusOK), func(ctx context.Context, _ *none) (*body[organizationList], error) {
-		list, err := s.People.Organizations(ctx, actorOf(ctx))
-		out := organizationList{Organizations: []Organization{}}
-		for _, o := range list {
-			out.Organizations = append(out.Organizations, Organization{ID: string(o.ID), Name: o.Name, Provider: o.Provider})
-		}
-		return &body[organizationList]{out}, err
-	})
 }

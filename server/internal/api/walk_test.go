@@ -51,6 +51,9 @@ var operations = map[string]opRule{
 	"GET /accounts":                  {verdi: "rlta"},
 	"GET /organizations":             {verdi: "qrltaf"},
 	"GET /directories":               {verdi: "qrltaf"},
+	"POST /organizations":            {verdi: "a", body: `{"name":"New {fresh}"}`},
+	"GET /organizations/{id}":        {verdi: "rta", neri: "lta"},
+	"PATCH /organizations/{id}":      {verdi: "ra", neri: "a", body: `{"members_see_all":false}`},
 	"GET /audit":                     {verdi: "qrltaf"}, // their own acts
 	"GET /devices":                   {verdi: "qrltaf"}, // from which they filed
 	"GET /devices/{id}":              {verdi: "rta", neri: "lta"},
@@ -170,6 +173,12 @@ func (w *opWalker) things(op, text, org string) string {
 			id = w.Enrol(w.t, fmt.Sprintf("PC-%d", 100+w.n), map[string]string{"verdi": "Studio Verdi", "neri": "Neri"}[org]).ID
 		case strings.HasPrefix(path, "/devices/"):
 			id = w.devices[org].ID
+		case strings.HasPrefix(path, "/organizations/"):
+			fail(w.Store.Read(ctx, func(tx store.Tx) error {
+				o, err := tx.OrganizationByName(map[string]string{"verdi": "Studio Verdi", "neri": "Neri"}[org])
+				id = string(o.ID)
+				return err
+			}))
 		case strings.HasPrefix(path, "/enrolment-keys/"):
 			_, key, err := w.Devices.CreateEnrolmentKey(ctx, desk.System(), deskdevice.NewKey{Organization: map[string]string{"verdi": "Studio Verdi", "neri": "Neri"}[org]})
 			fail(err)

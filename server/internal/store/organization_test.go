@@ -212,3 +212,40 @@ func TestAccountsAreFoundByWords(t *testing.T) {
 		})
 	})
 }
+
+func TestForgottenPersonLeavesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		seed(t, s)
+		a := account.Account{ID: "a1", Organization: "o1", Email: "l@rossi.it", Name: "Lucia", Role: account.Requester, Language: "it", CreatedAt: now}
+		write(t, s, func(tx store.Tx) error {
+			return errors.Join(tx.InsertAccount(a), tx.SetAuditName("account:a1", "Lucia"), tx.SetAuditName("invitation:i1", a.Email),
+				tx.InsertLogin(account.Login{ID: "l1", Account: "a1", CreatedAt: now}, "t"),
+				tx.InsertInvitation(account.Invitation{ID: "i1", Organization: "o1", Email: a.Email, Role: account.Requester, CreatedAt: now, ExpiresAt: now}, "h"))
+		})
+		read(t, s, func(tx store.Tx) error {
+			if l, err := tx.OpenInvitations(a.Email); len(l) != 1 || err != nil {
+				t.Errorf("invitations %v, %v", l, err)
+			}
+			return nil
+		})
+		write(t, s, func(tx store.Tx) error {
+			if err := tx.OneAdministratorAtATime(); err != nil {
+				return err
+			}
+			return tx.ForgetAccount(a, a.Email, now)
+		})
+		read(t, s, func(tx store.Tx) error {
+			if l, err := tx.AccountPage(store.AccountFilter{}); len(l) != 0 || err != nil {
+				t.Errorf("accounts %v, %v", l, err)
+			}
+			if l, err := tx.Logins("a1"); len(l) != 0 || err != nil {
+				t.Errorf("logins %v, %v", l, err)
+			}
+			if l, err := tx.OpenInvitations(a.Email); len(l) != 0 || err != nil {
+				t.Errorf("invitations %v, %v", l, err)
+			}
+			return nil
+		})
+		write(t, s, func(tx store.Tx) error { return tx.DropInvitations(a.Email) })
+	})
+}

@@ -27,6 +27,9 @@ type organizationRow struct {
 }
 
 func (s *Server) organizationList(c *call) error {
+	if !c.actor.May(account.PeopleView) {
+		return desk.Fail(desk.ErrDenied)
+	}
 	query := clip(c.r.URL.Query().Get("q"), 200)
 	list, next, err := s.o.People.OrganizationPage(c.ctx, c.actor, people.OrganizationFilter{Query: query, After: c.r.URL.Query().Get("after")})
 	if err != nil {
