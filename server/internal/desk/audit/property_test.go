@@ -150,7 +150,7 @@ func TestAnyMutationIsFound(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		d := table{t, db}
 		clean := d.read()
-		for range 80 {
+		for range 40 {
 			changed := make([][]any, len(clean))
 			for i := range clean {
 				changed[i] = slices.Clone(clean[i])
