@@ -25,6 +25,8 @@ func TestPassword(t *testing.T) {
 		{"no lower case", "CORRECT-HORSE-7", ErrPasswordKinds},
 		{"letters only", "CorrectHorse", ErrPasswordKinds},
 		{"common, decorated", "Password123!", ErrPasswordCommon},
+		{"used by many", "Trustno1!", ErrPasswordCommon},
+		{"a name with a year", "Michelle1987!", ErrPasswordCommon},
 		{"common in Italian", "Benvenuto2026!", ErrPasswordCommon},
 		{"the address", "Lucia.rossi@verdi1.it", ErrPasswordCommon},
 		{"the address's name, decorated", "Lucia.rossi1!", ErrPasswordCommon},

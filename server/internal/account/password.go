@@ -1,6 +1,9 @@
 package account
 
 import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
 	_ "embed"
 	"errors"
 	"strings"
@@ -26,10 +29,23 @@ var (
 //go:embed common.txt
 var commonText string
 
+// The passwords used most, from the list of zxcvbn 4.4.2 (© 2012–2016 Dan Wheeler and Dropbox, Inc., MIT licence):
+// in lower case, without what people put around a word.
+//
+//go:embed common-used.txt.gz
+var commonUsed []byte
+
 var common = sync.OnceValue(func() map[string]bool {
 	m := map[string]bool{}
 	for line := range strings.Lines(commonText) {
 		m[strings.TrimSpace(line)] = true
+	}
+	z, err := gzip.NewReader(bytes.NewReader(commonUsed))
+	if err != nil {
+		return m
+	}
+	for lines := bufio.NewScanner(z); lines.Scan(); {
+		m[lines.Text()] = true
 	}
 	return m
 })
