@@ -266,6 +266,15 @@ func (c *Change) Owe(kind string, payload any) error {
 	return c.AddJob(store.Job{ID: c.NewID(), Kind: kind, Payload: string(b), CreatedAt: c.Now, RunAt: c.Now})
 }
 
+// OweAt queues a side effect for a time to come.
+func (c *Change) OweAt(kind string, payload any, at time.Time) error {
+	b, err := json.Marshal(payload)
+	if err != nil {
+		return fmt.Errorf("encode the payload of %s: %w", kind, err)
+	}
+	return c.AddJob(store.Job{ID: c.NewID(), Kind: kind, Payload: string(b), CreatedAt: c.Now, RunAt: at})
+}
+
 // Hint publishes data on a topic of the bus after the change.
 func (c *Change) Hint(topic, data string) {
 	c.hints = append(c.hints, bus.Hint{Topic: topic, Data: []byte(data)})

@@ -25,17 +25,22 @@ type MailJob struct {
 
 // Kinds of mail. Package mail has a text for each, in four languages; what a kind needs of Data stands beside it.
 const (
-	MailInvitation     = "invitation"      // Link; Organization, Role, Until, By (may be empty)
-	MailReset          = "reset"           // Link; Until
-	MailPasswordSet    = "password_set"    // a notice: When, Address
-	MailFactorChanged  = "factor_changed"  // a notice: When, Address
-	MailFactorReset    = "factor_reset"    // a notice: By, When
-	MailSpecialistIn   = "specialist_in"   // a notice: Name, When, Number (may be empty)
-	MailTest           = "test"            // By
-	MailTicketFiled    = "ticket_filed"    // Ticket
-	MailTicketAnswered = "ticket_answered" // Ticket; Message
-	MailTicketResolved = "ticket_resolved" // Ticket
-	MailTicketClosed   = "ticket_closed"   // Ticket
+	MailInvitation         = "invitation"          // Link; Organization, Role, Until, By (may be empty)
+	MailReset              = "reset"               // Link; Until
+	MailPasswordSet        = "password_set"        // a notice: When, Address
+	MailFactorChanged      = "factor_changed"      // a notice: When, Address
+	MailFactorReset        = "factor_reset"        // a notice: By, When
+	MailSpecialistIn       = "specialist_in"       // a notice: Name, When, Number (may be empty)
+	MailTest               = "test"                // By
+	MailTicketFiled        = "ticket_filed"        // Ticket
+	MailTicketAnswered     = "ticket_answered"     // Ticket; Message
+	MailTicketResolved     = "ticket_resolved"     // Ticket
+	MailTicketClosed       = "ticket_closed"       // Ticket
+	MailAlarm              = "alarm"               // to staff: Number, Title, Organization, Clock (first, solution), Percent, Due, Severity
+	MailApproval           = "approval"            // to who may decide: Number, Title, Kind, What, For, Reason, EndsOn, Requester, Expires
+	MailApprovalReminder   = "approval_reminder"   // the same
+	MailApprovalDecided    = "approval_decided"    // the same, with State, By, Why
+	MailApprovalUnexpected = "approval_unexpected" // to administrators: the same
 )
 
 // Mail is a mail that a change owes to somebody. It is sent after the change, or waits until there is a mail

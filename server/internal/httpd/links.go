@@ -84,6 +84,7 @@ func (l *Links) Down(ctx context.Context, id string, epoch int64) {
 // Handle gives the worker what changes of tickets owe to devices. A device that is offline is told
 // when its link comes up.
 func Handle(w *desk.Worker, tickets *deskticket.Tickets, access *deskaccess.Sessions, r *relay.Relay) {
+	tickets.Handle(w)
 	w.Handle(desk.JobTicketMoved, func(ctx context.Context, payload []byte) error {
 		var j desk.TicketJob
 		if err := json.Unmarshal(payload, &j); err != nil {

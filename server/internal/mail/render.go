@@ -130,6 +130,11 @@ var kinds = map[string]func(*sheet, *catalogue.Printer, deskmail.Letter){
 		s.Texts = []string{p.T("mail.ticket_closed.text")}
 		s.Quote = k.Title
 	},
+	desk.MailAlarm:              func(s *sheet, p *catalogue.Printer, l deskmail.Letter) { s.alarm(p, l) },
+	desk.MailApproval:           func(s *sheet, p *catalogue.Printer, l deskmail.Letter) { s.approval(p, l, false) },
+	desk.MailApprovalReminder:   func(s *sheet, p *catalogue.Printer, l deskmail.Letter) { s.approval(p, l, true) },
+	desk.MailApprovalDecided:    func(s *sheet, p *catalogue.Printer, l deskmail.Letter) { s.decided(p, l) },
+	desk.MailApprovalUnexpected: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) { s.unexpected(p, l) },
 	desk.MailTest: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
 		s.Subject, s.Heading = p.T("mail.test.subject", "Brand", l.Brand), p.T("mail.test.heading")
 		s.Texts = []string{p.T("mail.test.text", "By", l.Data["By"])}

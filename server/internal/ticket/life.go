@@ -323,8 +323,24 @@ const (
 	EventStatus   = "status"
 	EventSeverity = "severity"
 	EventAnswered = "answered" // staff says that the caller was answered on the phone
-	EventHeld     = "held"     // waits for an approval; the status event says waiting
+	EventAlarm    = "alarm"    // "alarm CLOCK PERCENT": of a promised time so much is over; for staff
+	EventMeToo    = "metoo"    // "metoo NAME": somebody else has the same trouble; for staff
+	EventFollows  = "follows"  // "follows NUMBER"
+	EventMerged   = "merged"   // "merged NUMBER": into that one
+	EventAbsorbed = "absorbed" // "absorbed NUMBER": that one was merged into this
+	EventHeld     = "held"     // waits for an approval
+	EventApproved = "approved" // "approved NAME"
+	EventDeclined = "declined" // "declined NAME: REASON"
+	EventExpired  = "expired"  // nobody decided in time
+	EventVoided   = "voided"   // the request was changed or withdrawn
+	EventRecalled = "recalled" // "recalled NAME"
 )
+
+// Internal reports whether only staff reads an entry of the thread.
+func (m Message) Internal() bool {
+	what, _, _ := strings.Cut(m.Text, " ")
+	return m.Kind == Note || m.Kind == Event && (what == EventAlarm || what == EventMeToo)
+}
 
 // Log reads a ticket's thread, the oldest first, as the entries that its promises are computed from. What the
 // server itself has written, as a mail's automatic acknowledgement, has no author and answers nobody.

@@ -89,6 +89,7 @@ type View struct {
 	Moves    []ticket.Status   // into which the actor may put it now
 	Mine     bool              // the actor is its requester or speaks for its organization; others can at most read it
 	Staff    []account.Account // to whom it can be given; for staff only
+	Beside
 }
 
 // FileFromDevice stores a ticket that was filed at a device. The same id with the same body gives the first
@@ -158,14 +159,24 @@ func insert(c *desk.Change, k *ticket.Ticket, bodyHash string) (err error) {
 		k.Severity = k.Answers.Severity()
 	}
 	k.Status, k.CreatedAt, k.UpdatedAt, k.CustomerLast, k.Version = ticket.New, c.Now, c.Now, true, 1
+	category, err := categorise(c.Tx, k)
+	if err != nil {
+		return err
+	}
 	k.Subject = catalogue.For(k.Language).T("ticket.subject", "Organization", k.OrganizationName, "Title", k.Title)
 	if k.Number, err = c.NextTicketNumber(); err != nil {
+		return err
+	}
+	if err := settle(c, k); err != nil {
 		return err
 	}
 	if err := c.InsertTicket(*k, bodyHash); err != nil {
 		return err
 	}
 	if err := c.IndexTicket(*k, nil); err != nil {
+		return err
+	}
+	if err := holdNew(c, k, category); err != nil {
 		return err
 	}
 	c.Hint(desk.TopicTicket, string(k.ID))
@@ -542,7 +553,7 @@ func (d *Tickets) view(ctx context.Context, a desk.Actor, load func(store.Tx) (t
 		}
 		v.Files = byMessage[""]
 		for _, m := range thread {
-			if m.Kind == ticket.Note && !works(a, k) {
+			if m.Internal() && !works(a, k) {
 				continue
 			}
 			m.Files = byMessage[m.ID]
@@ -558,9 +569,11 @@ func (d *Tickets) view(ctx context.Context, a desk.Actor, load func(store.Tx) (t
 			}
 		}
 		if works(a, k) {
-			v.Staff, err = staff(tx, k)
+			if v.Staff, err = staff(tx, k); err != nil {
+				return err
+			}
 		}
-		return err
+		return v.beside(tx, a, d)
 	})
 	return v, err
 }
@@ -600,8 +613,22 @@ func (d *Tickets) say(ctx context.Context, a desk.Actor, id ticket.ID, kind tick
 		}
 		staff := works(a, k) && k.Requester.Account != a.Account
 		if kind == ticket.Public {
-			if k, err = k.Answer(staff, c.Now); err != nil {
+			k, err = k.Answer(staff, c.Now)
+			if errors.Is(err, ticket.ErrFollowUp) {
+				next, err := followUp(c, k, text)
+				m = ticket.Message{Ticket: next.ID, Kind: kind, Author: a.Account, AuthorName: a.Name, Text: text, At: c.Now}
 				return k, err
+			}
+			if err != nil {
+				return k, err
+			}
+			if err := replied(c, id); err != nil {
+				return k, err
+			}
+			if staff {
+				if err := started(c, id); err != nil {
+					return k, err
+				}
 			}
 		}
 		m = ticket.Message{ID: c.NewID(), Ticket: id, Kind: kind, Author: a.Account, AuthorName: a.Name, FromStaff: staff, Text: text, At: c.Now}
@@ -651,28 +678,23 @@ func (d *Tickets) ChangeStatus(ctx context.Context, a desk.Actor, id ticket.ID, 
 
 // Move is ChangeStatus with the date on which a paused ticket comes back by itself.
 func (d *Tickets) Move(ctx context.Context, a desk.Actor, id ticket.ID, m ticket.Move) error {
-	to := m.To
 	return d.change(ctx, a, id, func(c *desk.Change, k ticket.Ticket) (ticket.Ticket, error) {
-		from := k.Status
+		from, held := k.Status, k.Held()
 		k, err := k.ChangeStatus(m, a.RightsIn(k.Organization), mine(a, k), c.Now)
 		if err != nil || k.Status == from {
 			return k, err
 		}
-		if err := event(c, k, "status "+string(to)); err != nil {
-			return k, err
-		}
-		if err := c.Record("ticket.status_changed", ref(id), name(k), map[string]any{"from": from, "to": to}); err != nil {
-			return k, err
-		}
-		if to == ticket.Closed {
-			if err := c.Owe(desk.JobTicketClosed, desk.TicketJob{Ticket: string(id)}); err != nil {
+		if held {
+			if err := void(c, k); err != nil {
 				return k, err
 			}
 		}
-		if err := mailMoved(c, k); err != nil {
-			return k, err
+		if works(a, k) {
+			if err := started(c, id); err != nil {
+				return k, err
+			}
 		}
-		return k, owe(c, k, "")
+		return k, moved(c, k, from)
 	})
 }
 
@@ -754,6 +776,9 @@ func (d *Tickets) change(ctx context.Context, a desk.Actor, id ticket.ID, f func
 			return err
 		}
 		if k, err = f(c, k); err != nil {
+			return err
+		}
+		if err := settle(c, &k); err != nil {
 			return err
 		}
 		c.Hint(desk.TopicTicket, string(id))
