@@ -21,9 +21,13 @@ import (
 
 // browser is a headless Chromium that trusts the server's CA by the command of the README.
 func browser(t *testing.T, s *site, dir string) context.Context {
+	return browserOf(t, s, filepath.Join(dir, "technician"), "en-US")
+}
+
+// browserOf is the browser of a person with a home and a language.
+func browserOf(t *testing.T, s *site, home, language string) context.Context {
 	t.Helper()
 	need(t, "chromium", "certutil")
-	home := filepath.Join(dir, "technician")
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -32,8 +36,8 @@ func browser(t *testing.T, s *site, dir string) context.Context {
 	call(t, "certutil", []string{"-A", "-d", "sql:" + nssdb(t, home), "-n", "traybell", "-t", "C,,", "-i", filepath.Join(s.data, "keys", "ca.pem")})
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.UserDataDir(filepath.Join(home, "profile")), chromedp.WindowSize(1440, 900),
-		chromedp.Env("HOME="+home, "LANG=en_US.UTF-8"), chromedp.Flag("lang", "en-US"),
-		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("accept-lang", "en-US"))
+		chromedp.Env("HOME="+home, "LANG="+strings.ReplaceAll(language, "-", "_")+".UTF-8"), chromedp.Flag("lang", language),
+		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("accept-lang", language))
 	alloc, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(cancel)
 	ctx, cancel2 := chromedp.NewContext(alloc, chromedp.WithErrorf(func(string, ...any) {}))
