@@ -19,8 +19,6 @@ type settingsView struct {
 	Languages          []languageChoice
 	Themes             []choice
 	HasTokens          bool
-	NewToken           string
-	Tokens             []tokenView
 	Phone              *field // administrators: the number that tray and form show
 	Invites            bool
 	InviteLink         string
@@ -29,20 +27,18 @@ type settingsView struct {
 	Roles              []choice
 }
 
-type tokenView struct{ ID, Name, Text string }
-
 // settingsState is what a form of the page has left: its error or what can't be shown again.
 type settingsState struct {
-	status                        int
-	name, invite, phone           string // errors
-	newToken, inviteLink, inEmail string
+	status              int
+	name, invite, phone string // errors
+	inviteLink, inEmail string
 }
 
 func (s *Server) settings(c *call) error { return s.showSettings(c, settingsState{}) }
 
 func (s *Server) showSettings(c *call, st settingsState) error {
 	v := settingsView{
-		Email: c.me.Email, Role: c.T("web.role." + string(c.me.Role)), HasTokens: c.actor.May(account.TokensManage), NewToken: st.newToken, InviteLink: st.inviteLink,
+		Email: c.me.Email, Role: c.T("web.role." + string(c.me.Role)), HasTokens: c.actor.May(account.TokensManage), InviteLink: st.inviteLink,
 		Name: field{Name: "name", Label: c.T("web.name"), Type: "text", Value: c.me.Name, Max: account.MaxName, Required: true, Auto: "name", Error: st.name},
 	}
 	for _, l := range catalogue.Languages {
@@ -50,19 +46,6 @@ func (s *Server) showSettings(c *call, st settingsState) error {
 	}
 	for _, t := range []string{"auto", "light", "dark"} {
 		v.Themes = append(v.Themes, choice{Code: t, Word: c.T("web.theme." + t), Current: t == c.theme})
-	}
-	if v.HasTokens {
-		tokens, err := s.o.People.Tokens(c.ctx, c.actor)
-		if err != nil {
-			return err
-		}
-		for _, k := range tokens {
-			t := tokenView{ID: k.ID, Name: k.Name, Text: c.T("web.tokens.never", "Made", c.date(k.CreatedAt))}
-			if !k.SeenAt.IsZero() {
-				t.Text = c.T("web.tokens.used", "Made", c.date(k.CreatedAt), "Used", c.date(k.SeenAt))
-			}
-			v.Tokens = append(v.Tokens, t)
-		}
 	}
 	if c.actor.May(account.SettingsManage) {
 		list, err := s.o.People.Organizations(c.ctx, c.actor)
@@ -118,24 +101,6 @@ func (s *Server) savePhone(c *call) error {
 		return err
 	}
 	return c.redirect("/settings?done=phone#support")
-}
-
-func (s *Server) makeToken(c *call) error {
-	if !c.actor.May(account.TokensManage) {
-		return desk.Fail(desk.ErrDenied)
-	}
-	_, secret, err := s.o.People.CreateToken(c.ctx, c.actor, c.r.PostFormValue("name"), 0)
-	if err != nil {
-		return err
-	}
-	return s.showSettings(c, settingsState{newToken: secret})
-}
-
-func (s *Server) endToken(c *call) error {
-	if err := s.o.People.DeleteToken(c.ctx, c.actor, c.r.PostFormValue("token")); err != nil {
-		return err
-	}
-	return c.redirect("/settings?done=token#tokens")
 }
 
 func (s *Server) invite(c *call) error {

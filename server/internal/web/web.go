@@ -218,6 +218,7 @@ func (s *Server) routes() http.Handler {
 	in("POST /settings/security/logins/end", s.endLogin)
 	in("POST /settings/security/logins/others", s.endOtherLogins)
 	in("POST /settings/phone", s.savePhone)
+	in("GET /settings/tokens", s.tokens)
 	in("POST /settings/tokens", s.makeToken)
 	in("POST /settings/tokens/end", s.endToken)
 	in("POST /settings/invite", s.invite)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -576,14 +577,22 @@ func TestSettings(t *testing.T) {
 	anna.post("/settings/phone", "phone", "051 123\n4567").want(t, http.StatusUnprocessableEntity)
 	anna.post("/settings/phone", "phone", "051 123 4567").to(t, "/settings?done=phone")
 	anna.get("/settings").want(t, http.StatusOK, "051 123 4567")
-	anna.post("/settings/tokens", "name", "nightly report").want(t, http.StatusOK, "tbt_", "nightly report")
-	page = anna.get("/settings")
+	anna.post("/settings/tokens", "name", " ", "days", "30", "right", "audit.view").want(t, http.StatusUnprocessableEntity, `value="audit.view" checked`, `value="30" selected`)
+	anna.post("/settings/tokens", "name", "x", "days", "4000").want(t, http.StatusUnprocessableEntity)
+	anna.post("/settings/tokens", "name", "x", "days", "30", "right", "everything").want(t, http.StatusUnprocessableEntity)
+	fresh := anna.post("/settings/tokens", "name", "nightly report", "days", "90", "right", "tickets.all").want(t, http.StatusOK, "tbt_", "nightly report")
+	secret := regexp.MustCompile(`tbt_[\w-]+`).FindString(fresh.body)
+	who, err := portal.People.ActorByToken(t.Context(), secret, "::1")
+	if err != nil || !slices.Equal(who.Rights.List(), []account.Right{account.TicketsAll}) {
+		t.Errorf("the token has the rights %v, %v", who.Rights.List(), err)
+	}
+	page = anna.get("/settings/tokens")
 	if strings.Contains(page.body, "tbt_") {
 		t.Error("the token is shown again")
 	}
 	token := regexp.MustCompile(`name="token" value="([\w-]+)"`).FindStringSubmatch(page.body)[1]
 	open(t, portal, sample.Marco).post("/settings/tokens/end", "token", token).want(t, http.StatusNotFound)
-	anna.post("/settings/tokens/end", "token", token).to(t, "/settings")
+	anna.post("/settings/tokens/end", "token", token).to(t, "/settings/tokens?done=token")
 }
 
 func TestConsoleSaysWhatIsTrue(t *testing.T) {

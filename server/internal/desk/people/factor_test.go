@@ -153,8 +153,11 @@ func TestSecurityNeedsFreshProof(t *testing.T) {
 		"an app":         func() error { _, err := p.BeginApp(t.Context(), me()); return err },
 		"recovery codes": func() error { _, err := p.NewRecoveryCodes(t.Context(), me()); return err },
 		"password":       func() error { return p.ChangePassword(t.Context(), me(), password, "Another-Horse-8") },
-		"token":          func() error { _, _, err := p.CreateToken(t.Context(), me(), "x", 0); return err },
-		"remove":         func() error { return p.RemoveFactor(t.Context(), me(), "x") },
+		"token": func() error {
+			_, _, err := p.CreateNarrowToken(t.Context(), me(), people.NewToken{Name: "x"})
+			return err
+		},
+		"remove": func() error { return p.RemoveFactor(t.Context(), me(), "x") },
 	}
 	c.pass(desk.FreshFor + time.Second)
 	for name, f := range guarded {

@@ -340,12 +340,6 @@ func (p *People) SetSupportPhone(ctx context.Context, a desk.Actor, phone string
 // tokenPrefix makes an API token recognisable to secret scanners.
 const tokenPrefix = "tbt_"
 
-// CreateToken makes an API token for the actor's own account with all the rights that a token can have; its
-// secret can't be shown again. A zero life means that it does not expire.
-func (p *People) CreateToken(ctx context.Context, a desk.Actor, name string, life time.Duration) (k account.Token, secret string, err error) {
-	return p.CreateNarrowToken(ctx, a, NewToken{Name: name, Rights: a.Rights, Life: life})
-}
-
 // CreateTokenFor makes an API token for the account with an address, on the server's command line.
 func (p *People) CreateTokenFor(ctx context.Context, a desk.Actor, email, name string, life time.Duration) (k account.Token, secret string, err error) {
 	if !a.System {

@@ -325,7 +325,7 @@ func TestTokens(t *testing.T) {
 		p, c := setup(t, s)
 		in := first(t, p, c)
 		me := in.Actor()
-		k, secret, err := p.CreateToken(t.Context(), me, "script", time.Hour)
+		k, secret, err := p.CreateNarrowToken(t.Context(), me, people.NewToken{Name: "script", Rights: me.Rights, Life: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -201,6 +201,7 @@ func shots(full, empty *sample.Portal, f sample.Filled) []shot {
 		{name: "log-organization", path: "/log", as: sample.Carla},
 		{name: "settings", path: "/settings", as: sample.Anna},
 		{name: "authenticator", path: "/settings", as: sample.Marco, do: []action{chromedp.Click(`#security button`), chromedp.WaitVisible(`.tb-qr`)}},
+		{name: "tokens", path: "/settings/tokens", as: sample.Anna, do: []action{chromedp.SendKeys(`#name`, "Monitoring"), chromedp.Click(`#new .btn-primary`), chromedp.WaitVisible(`#token`)}},
 		{name: "start", path: "/start", as: sample.Anna},
 		{name: "mail-unset", path: "/mail", as: sample.Anna},
 		{name: "mail", path: "/mail", as: sample.Anna, before: func() error { return full.MailServer(context.Background(), true) }, do: []action{chromedp.Click(`#test .btn-primary`), chromedp.WaitVisible(`#test .tb-say`)}},
