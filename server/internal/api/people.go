@@ -19,11 +19,16 @@ type Account struct {
 	SecondFactor   bool         `json:"second_factor"`
 	Directory      string       `json:"directory,omitempty" doc:"id of the directory in which the password is checked; none: here"`
 	Invited        bool         `json:"invited" doc:"has not accepted the invitation yet"`
+	LimitedTo      []string     `json:"limited_to,omitempty" doc:"ids of the organizations for which a technician works; none: all of them"`
 	CreatedAt      int64        `json:"created_at"`
 }
 
 func accountOf(a account.Account) Account {
-	return Account{ID: string(a.ID), Email: a.Email, Name: a.Name, Role: a.Role, Organization: a.OrganizationName, OrganizationID: string(a.Organization), Language: a.Language,
+	var limits []string
+	for _, o := range a.Limits.Organizations {
+		limits = append(limits, string(o))
+	}
+	return Account{LimitedTo: limits, ID: string(a.ID), Email: a.Email, Name: a.Name, Role: a.Role, Organization: a.OrganizationName, OrganizationID: string(a.Organization), Language: a.Language,
 		SecondFactor: a.SecondFactor, Directory: string(a.Directory), Invited: a.RegisteredAt.IsZero(), CreatedAt: micros(a.CreatedAt)}
 }
 

@@ -185,6 +185,7 @@ var doneWords = func() map[string]string {
 		"people.done.":    "organization deputy deputy.back role enabled disabled revoked forgotten",
 		"devices.done.":   "linked unlinked",
 		"directory.done.": "directory directory.removed",
+		"rights.done.":    "limited",
 	} {
 		for _, w := range strings.Fields(words) {
 			m[w] = prefix

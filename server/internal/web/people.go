@@ -216,6 +216,7 @@ type personView struct {
 	Link                    string // a fresh invitation's, shown once
 	Error                   string
 	Invitation, TicketsHref string
+	Limit                   *limitView // for whoever may narrow this technician
 }
 
 func (s *Server) person(c *call) error { return s.showPerson(c, http.StatusOK, personView{}) }
@@ -255,6 +256,9 @@ func (s *Server) showPerson(c *call, status int, v personView) error {
 	for _, r := range m.Roles {
 		v.Roles = append(v.Roles, choice{Code: string(r), Word: c.T("web.role." + string(r)), Current: r == m.Role})
 	}
+	if v.Limit, err = s.limitView(c, m, v.Limit); err != nil {
+		return err
+	}
 	return c.showAs(status, "person", c.page(c.peoplePlace(), v.Name, v))
 }
 
@@ -280,6 +284,8 @@ func (s *Server) changePerson(c *call) error {
 			return err
 		}
 		return s.showPerson(c, http.StatusOK, personView{Link: s.invitationLink(token)})
+	case "limit", "find":
+		return s.limit(c, id)
 	case "forget":
 		if c.r.PostFormValue("sure") != "yes" {
 			return c.redirect("/people/" + string(id))
