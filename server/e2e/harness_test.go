@@ -278,7 +278,7 @@ func serve(t *testing.T, data, public string) *site {
 // up starts the server's program and waits until it answers.
 func (s *site) up() {
 	s.t.Helper()
-	s.proc = start(s.t, program(s.t, "traybell-server"), []string{"serve", "--data", s.data, "--listen", s.listen, "--public-url", s.public})
+	s.proc = start(s.t, program(s.t, "traybell-server"), []string{"serve", "--data", s.data, "--listen", s.listen, "--public-url", s.public, "--ticket-burst", "1000"})
 	eventually(s.t, "the server answers", func() bool {
 		if !s.running() {
 			s.t.Fatalf("the server has ended: %s", s.out)

@@ -28,6 +28,7 @@ type serveCmd struct {
 	Certificate    string `help:"Certificate chain for browsers (PEM); devices always get the server's own." type:"existingfile" env:"TRAYBELL_CERTIFICATE"`
 	CertificateKey string `help:"Its key (PEM)." type:"existingfile" env:"TRAYBELL_CERTIFICATE_KEY"`
 	Proxy          bool   `help:"A proxy ends TLS for devices too; their enrolment keys must say so (--tls proxy)." env:"TRAYBELL_PROXY"`
+	TicketBurst    int    `help:"Tickets that one device may file at once; after that, one each 10 seconds. What comes sooner waits at the device." default:"30" env:"TRAYBELL_TICKET_BURST"`
 }
 
 // Run implements the command.
@@ -57,6 +58,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 
+	in.tickets.LimitDevices(max(1, c.TicketBurst))
 	links := &httpd.Links{Devices: in.devices, Access: in.access, Logger: log}
 	r := relay.New(relay.Options{Identity: in.keys.Identity, Desk: links, Logger: log, Proxy: c.Proxy})
 	in.access.Reach(r)

@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,14 +45,26 @@ type Options struct {
 	Audit   *audit.Log
 	Relay   *relay.Relay
 	Logger  *slog.Logger
-	URL     string // by which the server is reached, for the OpenAPI document
+	URL     string           // by which the server is reached, for the OpenAPI document
+	Now     func() time.Time // nil: the wall clock
 }
 
 type server struct {
 	Options
-	api huma.API
-	mux *http.ServeMux
+	api       huma.API
+	mux       *http.ServeMux
+	addresses *desk.Limiter
+	callers   *desk.Limiter // accounts and devices
 }
+
+// How much one address, and one account or device, may ask: a burst, and one request each interval after that. Many
+// share an address behind a router; an account's tokens share its count.
+const (
+	AddressBurst = 3000
+	addressEvery = 20 * time.Millisecond
+	CallerBurst  = 600
+	callerEvery  = 100 * time.Millisecond
+)
 
 const (
 	accountScheme = "token"
@@ -59,7 +73,10 @@ const (
 
 // New returns the handler of everything under Prefix.
 func New(o Options) http.Handler {
-	s := &server{Options: o, mux: http.NewServeMux()}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &server{Options: o, mux: http.NewServeMux(), addresses: desk.NewLimiter(AddressBurst, addressEvery), callers: desk.NewLimiter(CallerBurst, callerEvery)}
 	c := huma.DefaultConfig("Traybell", version.Version)
 	c.CreateHooks = nil // no $schema in bodies
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = Prefix+"/openapi", "", ""
@@ -89,12 +106,28 @@ func New(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
+		if _, err := s.addresses.Pass(hostOf(r.RemoteAddr), s.Now()); err != nil {
+			s.problem(w, r, err)
+			return
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
 // problem is an error as it goes over the wire.
-type problem struct{ api.Problem }
+type problem struct {
+	api.Problem
+	after time.Duration // of too many requests: when to try again
+}
+
+// GetHeaders implements huma.HeadersError.
+func (p *problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.after > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((p.after+time.Second-1)/time.Second), 10))
+	}
+	return h
+}
 
 // GetStatus implements huma.StatusError.
 func (p *problem) GetStatus() int { return p.Status }
@@ -132,7 +165,12 @@ func (s *server) fail(err error, language string) *problem {
 			if k.kind == desk.ErrUnavailable {
 				s.Logger.Error("request could not be stored", "err", cause(err))
 			}
-			return newProblem(k.status, k.code, desk.Text(err, language))
+			p := newProblem(k.status, k.code, desk.Text(err, language))
+			var e *desk.Error
+			if errors.As(err, &e) {
+				p.after = e.After
+			}
+			return p
 		}
 	}
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
@@ -151,12 +189,13 @@ func cause(err error) error {
 }
 
 func newProblem(status int, code, detail string) *problem {
-	return &problem{api.Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}}
+	return &problem{Problem: api.Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}}
 }
 
 // problem answers a request outside of huma with an error.
 func (s *server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	p := s.fail(err, language(r.Header.Get("Accept-Language")))
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
 	json.NewEncoder(w).Encode(p)
@@ -204,6 +243,9 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 				ctx.SetHeader("WWW-Authenticate", "Bearer")
 			}
 			b, _ := json.Marshal(p)
+			for k := range p.GetHeaders() {
+				ctx.SetHeader(k, p.GetHeaders().Get(k))
+			}
 			ctx.SetHeader("Content-Type", p.ContentType(""))
 			ctx.SetStatus(p.Status)
 			ctx.BodyWriter().Write(b)
@@ -221,13 +263,20 @@ func (s *server) actor(ctx context.Context, asDevice bool, authorization, remote
 		return desk.Actor{}, desk.Refuse(desk.ErrDenied, "token_unknown")
 	}
 	address := hostOf(remote)
+	var a desk.Actor
+	var err error
 	if asDevice {
-		id, err := s.Devices.ByToken(ctx, token)
-		a := desk.Device(id)
+		var id device.ID
+		id, err = s.Devices.ByToken(ctx, token)
+		a = desk.Device(id)
 		a.Address = address
-		return a, err
+	} else {
+		a, err = s.People.ActorByToken(ctx, token, address)
 	}
-	return s.People.ActorByToken(ctx, token, address)
+	if err == nil {
+		_, err = s.callers.Pass(a.Ref(), s.Now())
+	}
+	return a, err
 }
 
 // caller finds the account that a request's bearer token belongs to, for handlers beside huma.

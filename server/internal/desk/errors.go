@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/traybell/traybell/server/internal/access"
 	"github.com/traybell/traybell/server/internal/account"
@@ -26,9 +27,10 @@ var (
 
 // Error is an error with a sentence of its own that a person can be shown.
 type Error struct {
-	Kind  error  // one of the kinds above
-	Code  string // stable; its text is the catalogue's "desk." + Code, "access." + Code, "people." + Code, or Code itself where it names its area
-	Text  string // English
+	Kind  error         // one of the kinds above
+	Code  string        // stable; its text is the catalogue's "desk." + Code, "access." + Code, "people." + Code, or Code itself where it names its area
+	Text  string        // English
+	After time.Duration // of ErrLimited: when it is worth trying again; 0: not known
 	cause error
 }
 

@@ -116,6 +116,7 @@ func StartWith(t testing.TB, o Options) *Server {
 	s.People = people.New(people.Options{Options: base, Seal: seal, PublicURL: s.URL, LDAP: directory.LDAP{}, OIDC: directory.NewOIDC()})
 	s.Devices = deskdevice.New(deskdevice.Options{Options: base, Identity: s.Keys.Identity.Public().(ed25519.PublicKey), URL: s.URL, CA: s.Keys.CAHash(), Secret: s.Keys.Derive("traybell-device-token-1")})
 	s.Tickets = deskticket.New(deskticket.Options{Options: base, Blobs: blobs})
+	s.Tickets.LimitDevices(1 << 20) // tests file as fast as they can
 	s.Access = deskaccess.New(base)
 	s.Audit = audit.New(audit.Options{Options: base, Identity: s.Keys.Identity, File: filepath.Join(s.Dir, "audit", "checkpoints.jsonl"), Node: "test"})
 	must(s.People.EnsureProvider(t.Context(), Provider))

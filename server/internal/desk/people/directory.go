@@ -419,7 +419,7 @@ func (p *People) BeginProvider(ctx context.Context, id account.DirectoryID, redi
 	if err != nil {
 		return "", "", err
 	}
-	done, ok := p.address.take(address, p.o.Time())
+	done, ok := p.address.Take(address, p.o.Time())
 	if !ok {
 		return "", "", desk.Fail(desk.ErrLimited)
 	}
@@ -458,7 +458,7 @@ func (p *People) FromProvider(ctx context.Context, in FromProvider) (a account.A
 	if err != nil {
 		return a, "", err
 	}
-	right, ok := p.address.take(in.Address, p.o.Time())
+	right, ok := p.address.Take(in.Address, p.o.Time())
 	if !ok {
 		return a, "", desk.Fail(desk.ErrLimited)
 	}

@@ -277,7 +277,7 @@ func (p *People) AppPicture(ctx context.Context, a desk.Actor) ([]byte, error) {
 
 // ConfirmApp keeps the authenticator app, once it shows the right code.
 func (p *People) ConfirmApp(ctx context.Context, a desk.Actor, name, code string) (d Done, err error) {
-	right, ok := p.account.take(string(a.Account), p.o.Time())
+	right, ok := p.account.Take(string(a.Account), p.o.Time())
 	if !ok {
 		return d, desk.Fail(desk.ErrLimited)
 	}

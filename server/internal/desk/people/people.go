@@ -38,10 +38,10 @@ type Options struct {
 type People struct {
 	o       Options
 	hashing chan struct{} // one token for each hash that may run
-	account *limiter
-	address *limiter
-	sms     *limiter
-	forgot  *limiter
+	account *desk.Limiter
+	address *desk.Limiter
+	sms     *desk.Limiter
+	forgot  *desk.Limiter
 	node    string // who holds a lease
 }
 
@@ -50,7 +50,7 @@ func New(o Options) *People {
 	if o.Options.Seal == nil {
 		o.Options.Seal = o.Seal
 	}
-	return &People{o: o, hashing: hashingSlots(), account: newLimiter(10, time.Minute), address: newLimiter(60, 10*time.Second), sms: newLimiter(5, 5*time.Minute), forgot: newLimiter(3, 30*time.Minute), node: rand.Text()}
+	return &People{o: o, hashing: hashingSlots(), account: desk.NewLimiter(10, time.Minute), address: desk.NewLimiter(60, 10*time.Second), sms: desk.NewLimiter(5, 5*time.Minute), forgot: desk.NewLimiter(3, 30*time.Minute), node: rand.Text()}
 }
 
 const seenEvery = 5 * time.Minute // how exactly the last use of a login or token is noted
@@ -88,7 +88,7 @@ func (p *People) Initialised(ctx context.Context) (done bool, err error) {
 
 // confirm checks the actor's own password.
 func (p *People) confirm(ctx context.Context, a desk.Actor, password string) error {
-	right, ok := p.account.take(string(a.Account), p.o.Time())
+	right, ok := p.account.Take(string(a.Account), p.o.Time())
 	if !ok {
 		return desk.Fail(desk.ErrLimited)
 	}

@@ -47,7 +47,7 @@ func (p *People) StepUp(ctx context.Context, a desk.Actor, proof Proof) error {
 
 // proven checks a proof and, if it is right, runs then in the same transaction. Wrong ones are counted.
 func (p *People) proven(ctx context.Context, a desk.Actor, proof Proof, then func(*desk.Change, account.Account) error) error {
-	right, ok := p.account.take(string(a.Account), p.o.Time())
+	right, ok := p.account.Take(string(a.Account), p.o.Time())
 	if !ok {
 		return desk.Fail(desk.ErrLimited)
 	}

@@ -85,10 +85,10 @@ func (p *People) ForgotPassword(ctx context.Context, email, address string) erro
 		return desk.Fail(err)
 	}
 	now := p.o.Time()
-	if _, ok := p.address.take(address, now); !ok {
+	if _, ok := p.address.Take(address, now); !ok {
 		return desk.Fail(desk.ErrLimited)
 	}
-	if _, ok := p.forgot.take(email, now); !ok {
+	if _, ok := p.forgot.Take(email, now); !ok {
 		return nil // enough mails are under way; saying so would tell about the account
 	}
 	token := newToken()
@@ -136,7 +136,7 @@ func (p *People) ResetLink(ctx context.Context, token string) (kind LinkKind, a 
 // FollowPasswordLink makes the step at which the second factor is asked for, instead of a password. The sign-in that
 // follows may set a new password by NewPassword.
 func (p *People) FollowPasswordLink(ctx context.Context, token, address, userAgent string) (s Step, err error) {
-	if _, ok := p.address.take(address, p.o.Time()); !ok {
+	if _, ok := p.address.Take(address, p.o.Time()); !ok {
 		return s, desk.Fail(desk.ErrLimited)
 	}
 	err = p.o.Change(ctx, desk.Actor{Via: desk.ViaPortal, Address: address}, func(c *desk.Change) error {

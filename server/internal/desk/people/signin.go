@@ -60,7 +60,7 @@ func (p *People) password(ctx context.Context, in Credentials) (a account.Accoun
 		return a, desk.Refuse(desk.ErrDenied, "sign_in_wrong")
 	}
 	now := p.o.Time()
-	byAddress, ok1 := p.address.take(in.Address, now)
+	byAddress, ok1 := p.address.Take(in.Address, now)
 	if !ok1 {
 		return a, desk.Fail(desk.ErrLimited)
 	}
@@ -68,7 +68,7 @@ func (p *People) password(ctx context.Context, in Credentials) (a account.Accoun
 	if err != nil {
 		return a, err
 	}
-	byAccount, ok2 := p.account.take(count, now)
+	byAccount, ok2 := p.account.Take(count, now)
 	if !ok2 {
 		return a, desk.Fail(desk.ErrLimited)
 	}

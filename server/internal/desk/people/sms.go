@@ -200,7 +200,7 @@ func (p *People) TestSMS(ctx context.Context, a desk.Actor, number string) (said
 	if number, err = account.NormalizeNumber(number); err != nil {
 		return "", desk.Fail(err)
 	}
-	if _, ok := p.sms.take(number, p.o.Time()); !ok {
+	if _, ok := p.sms.Take(number, p.o.Time()); !ok {
 		return "", desk.Fail(desk.ErrLimited)
 	}
 	var g Gateway
@@ -236,7 +236,7 @@ type texted struct {
 func (p *People) sendCode(ctx context.Context, a desk.Actor, id, number string) error {
 	now := p.o.Time()
 	for _, key := range []string{string(a.Account), number} {
-		if _, ok := p.sms.take(key, now); !ok {
+		if _, ok := p.sms.Take(key, now); !ok {
 			return desk.Refuse(desk.ErrLimited, "sms_limited")
 		}
 	}
@@ -306,7 +306,7 @@ func (p *People) BeginSMS(ctx context.Context, a desk.Actor, number string) erro
 
 // ConfirmSMS keeps the telephone to which BeginSMS has sent the code.
 func (p *People) ConfirmSMS(ctx context.Context, a desk.Actor, name, code string) (d Done, err error) {
-	right, ok := p.account.take(string(a.Account), p.o.Time())
+	right, ok := p.account.Take(string(a.Account), p.o.Time())
 	if !ok {
 		return d, desk.Fail(desk.ErrLimited)
 	}

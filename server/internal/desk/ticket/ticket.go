@@ -34,10 +34,28 @@ type Options struct {
 }
 
 // Tickets are the use cases.
-type Tickets struct{ o Options }
+type Tickets struct {
+	o       Options
+	filed   *desk.Limiter // tickets, by device
+	uploads *desk.Limiter // files, by account
+}
+
+// Bounds of what one device or account may bring in at once, and how often after that.
+const (
+	DeviceBurst = 30
+	deviceEvery = 10 * time.Second
+	uploadBurst = 100
+	uploadEvery = 3 * time.Second
+)
 
 // New returns the use cases.
-func New(o Options) *Tickets { return &Tickets{o} }
+func New(o Options) *Tickets {
+	return &Tickets{o: o, filed: desk.NewLimiter(DeviceBurst, deviceEvery), uploads: desk.NewLimiter(uploadBurst, uploadEvery)}
+}
+
+// LimitDevices sets how many tickets one device may file at once, before anything is filed. What comes too soon is
+// kept at the device and filed later.
+func (d *Tickets) LimitDevices(burst int) { d.filed = desk.NewLimiter(burst, deviceEvery) }
 
 // Draft is a ticket that somebody writes in the portal or by the API.
 type Draft struct {
@@ -110,6 +128,7 @@ func (d *Tickets) FileFromDevice(ctx context.Context, from device.ID, t api.Devi
 	}
 	id := ticket.ID(t.ID)
 	actor := desk.Device(from)
+	var back func() // the ticket was counted
 	err = d.o.Change(ctx, actor, func(c *desk.Change) error {
 		switch known, err := c.TicketBody(id); {
 		case err == nil && known == bodyHash:
@@ -126,6 +145,11 @@ func (d *Tickets) FileFromDevice(ctx context.Context, from device.ID, t api.Devi
 		}
 		if !dev.RemovedAt.IsZero() {
 			return device.ErrRemoved
+		}
+		if back == nil {
+			if back, err = d.filed.Pass(string(from), c.Now); err != nil {
+				return err
+			}
 		}
 		c.Actor.Name = dev.Name
 		k := ticket.Ticket{
@@ -150,6 +174,9 @@ func (d *Tickets) FileFromDevice(ctx context.Context, from device.ID, t api.Devi
 		}
 		return nil
 	})
+	if err != nil && back != nil {
+		back() // it was not kept
+	}
 	return filed, err
 }
 
@@ -812,6 +839,9 @@ func (d *Tickets) Attach(ctx context.Context, a desk.Actor, id ticket.ID, fileNa
 		}
 		return acts(tx, a, k)
 	}); err != nil {
+		return f, err
+	}
+	if _, err := d.uploads.Pass(string(a.Account), d.o.Time()); err != nil {
 		return f, err
 	}
 	sum, size, err := d.o.Blobs.Put(r, "", api.MaxFileSize)

@@ -50,6 +50,7 @@ func setup(t testing.TB, s *store.Store) *fixture {
 	}
 	o := desk.Options{Store: s, Logger: slog.New(slog.DiscardHandler)}
 	f.Tickets = deskticket.New(deskticket.Options{Options: o, Blobs: blobs})
+	f.LimitDevices(1 << 20)
 	if err := s.Write(t.Context(), func(tx store.Tx) error {
 		if err := tx.InsertOrganization(account.Organization{ID: "o1", Name: "Studio Verdi", Provider: true}); err != nil {
 			return err
