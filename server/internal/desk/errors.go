@@ -92,6 +92,7 @@ var codes = []struct {
 	{account.ErrDomain, ErrInvalid, "domain"},
 	{account.ErrZone, ErrInvalid, "time_zone"},
 	{account.ErrTray, ErrInvalid, "tray_title"},
+	{account.ErrLogo, ErrInvalid, "logo_picture"},
 	{account.ErrDays, ErrInvalid, "absence_days"},
 	{account.ErrRoster, ErrInvalid, "roster"},
 	{account.ErrDeputy, ErrInvalid, "absence_deputy"},

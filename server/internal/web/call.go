@@ -101,6 +101,7 @@ func (c *call) page(place, title string, body any) page {
 	if home.ProductName != "" {
 		p.Brand = home.ProductName
 	}
+	p.Logo = logoOf(home)
 	if home.Has().Tickets {
 		add("tickets", "i-ticket", c.T("web.tickets"), c.T("web.tickets"), c.openTickets())
 	}

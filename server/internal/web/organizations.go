@@ -152,7 +152,7 @@ func (s *Server) showOrganization(c *call, status int, id account.OrganizationID
 		return err
 	}
 	v := organizationView{ID: string(o.ID), Name: o.Name, Own: !c.actor.Staff(), Manage: o.Manage, Sell: o.Sell, Provider: o.Provider, Error: problem,
-		Licensed: c.T("people.licensed", "Count", o.Licensed), MembersSeeAll: o.MembersSeeAll, Zone: o.TimeZone, Domains: strings.Join(o.Domains, "\n"), PeopleHref: "/people"}
+		Licensed: c.T("people.licensed", "Count", o.Licensed), MembersSeeAll: o.MembersSeeAll, Zone: o.TimeZone, Domains: strings.Join(o.Domains, "\n"), Logo: logoOf(o.Organization), PeopleHref: "/people"}
 	if !v.Own {
 		v.PeopleHref = "/people?organization=" + string(o.ID)
 	}

@@ -68,6 +68,7 @@ type page struct {
 	Title      string
 	Brand      string // the organization that runs the server
 	BrandLine  string
+	Logo       string // address of the picture in place of the bell; empty: the bell
 	Place      string // which menu entry is the current one
 	Menu       []menuEntry
 	Create     bool // the reader can create tickets

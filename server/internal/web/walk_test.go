@@ -103,6 +103,8 @@ var rules = map[string]rule{
 	"POST /organizations/new":                {verdi: "a", form: "name={fresh}"},
 	"GET /organizations/{id}":                {verdi: "rta", neri: "lta"},
 	"POST /organizations/{id}":               {verdi: "ra", neri: "a", form: "form=members&all=yes"},
+	"GET /organizations/{id}/logo":           {verdi: "qrta", neri: "lta"},
+	"POST /organizations/{id}/logo":          {verdi: "a", neri: "a", form: "logo="},
 	"POST /organizations/{id}/absences":      {verdi: "ra", neri: "a", form: "who={responsible}&deputy={author}&from=2030-01-01&to=2030-01-02"},
 	"POST /organizations/{id}/absences/drop": {verdi: "ra", neri: "a", form: "absence={absence}"},
 	"GET /devices/link":                      {verdi: "qrlta"},
@@ -257,6 +259,11 @@ func newWalker(t *testing.T) *walker {
 	}
 	if err := s.People.Limit(t.Context(), desk.System(), w.who['l'].Account.ID, []account.OrganizationID{w.orgs["neri"]}); err != nil {
 		t.Fatal(err)
+	}
+	for _, o := range w.orgs {
+		if err := s.People.SetLogo(t.Context(), desk.System(), o, onePixel); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w.things("GET /tickets/{number}", "{number}", "verdi") // so that the requester has filed from the device
 	return w

@@ -188,6 +188,8 @@ func (s *Server) routes() http.Handler {
 	in("POST /organizations/new", s.makeOrganization)
 	in("GET /organizations/{id}", s.organization)
 	in("POST /organizations/{id}", s.changeOrganization)
+	in("GET /organizations/{id}/logo", s.logo)
+	in("POST /organizations/{id}/logo", s.changeLogo)
 	in("POST /organizations/{id}/absences", s.addAbsence)
 	in("POST /organizations/{id}/absences/drop", s.dropAbsence)
 	in("GET /directories", s.directories)
@@ -341,7 +343,7 @@ func (c *call) turnAway() error {
 
 // readForm reads a form of modest size. Uploads are streamed by their own handler.
 func (c *call) readForm() error {
-	if c.r.Method != http.MethodPost || strings.HasSuffix(c.r.URL.Path, "/messages") {
+	if c.r.Method != http.MethodPost || strings.HasSuffix(c.r.URL.Path, "/messages") || strings.HasSuffix(c.r.URL.Path, "/logo") {
 		return nil
 	}
 	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxForm)
