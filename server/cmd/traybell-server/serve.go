@@ -22,17 +22,22 @@ import (
 
 type serveCmd struct {
 	dataFlag
-	Listen         string `help:"Address for HTTPS; 0.0.0.0:8443 opens it to the network." default:"127.0.0.1:8443" env:"TRAYBELL_LISTEN"`
-	PublicURL      string `help:"By which people and devices reach the server (default: the one used before, at first https://localhost:8443)." name:"public-url" env:"TRAYBELL_PUBLIC_URL"`
-	Database       string `help:"postgres://… instead of the embedded database; kept in the data folder for later starts." env:"TRAYBELL_DATABASE"`
-	Certificate    string `help:"Certificate chain for browsers (PEM); devices always get the server's own." type:"existingfile" env:"TRAYBELL_CERTIFICATE"`
-	CertificateKey string `help:"Its key (PEM)." type:"existingfile" env:"TRAYBELL_CERTIFICATE_KEY"`
-	Proxy          bool   `help:"A proxy ends TLS for devices too; their enrolment keys must say so (--tls proxy)." env:"TRAYBELL_PROXY"`
-	TicketBurst    int    `help:"Tickets that one device may file at once; after that, one each 10 seconds. What comes sooner waits at the device." default:"30" env:"TRAYBELL_TICKET_BURST"`
+	Listen         string   `help:"Address for HTTPS; 0.0.0.0:8443 opens it to the network." default:"127.0.0.1:8443" env:"TRAYBELL_LISTEN"`
+	PublicURL      string   `help:"By which people and devices reach the server (default: the one used before, at first https://localhost:8443)." name:"public-url" env:"TRAYBELL_PUBLIC_URL"`
+	Database       string   `help:"postgres://… instead of the embedded database; kept in the data folder for later starts." env:"TRAYBELL_DATABASE"`
+	Certificate    string   `help:"Certificate chain for browsers (PEM); devices always get the server's own." type:"existingfile" env:"TRAYBELL_CERTIFICATE"`
+	CertificateKey string   `help:"Its key (PEM)." type:"existingfile" env:"TRAYBELL_CERTIFICATE_KEY"`
+	Proxy          bool     `help:"A proxy ends TLS for devices too; their enrolment keys must say so (--tls proxy)." env:"TRAYBELL_PROXY"`
+	TrustedProxies []string `help:"Networks of proxies whose X-Forwarded-For says who asks, such as 10.0.0.0/8,::1 (default: none)." name:"trusted-proxies" sep:"," placeholder:"CIDR" env:"TRAYBELL_TRUSTED_PROXIES"`
+	TicketBurst    int      `help:"Tickets that one device may file at once; after that, one each 10 seconds. What comes sooner waits at the device." default:"30" env:"TRAYBELL_TICKET_BURST"`
 }
 
 // Run implements the command.
 func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
+	proxies, err := httpd.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: stop the program that uses the address, or choose another with --listen", err)
@@ -92,7 +97,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	err = httpd.Serve(ctx, httpd.Options{Listener: listener, Keys: in.keys, Host: in.url.Hostname(), Browser: browser, Relay: r,
 		API: api.New(api.Options{People: in.people, Devices: in.devices, Tickets: in.tickets, Access: in.access, Audit: in.audit, Relay: r, Logger: log, URL: in.url.String()}),
-		Web: portal.Handler(), Logger: log})
+		Web: portal.Handler(), Logger: log, Proxies: proxies})
 	stop()
 	background.Wait()
 	admin()

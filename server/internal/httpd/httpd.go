@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type Options struct {
 	API      http.Handler
 	Web      http.Handler
 	Logger   *slog.Logger
+	Proxies  []netip.Prefix // whose X-Forwarded-For is believed
 }
 
 // Serve answers until ctx ends, then gives requests in flight four seconds.
@@ -73,7 +75,7 @@ func Serve(ctx context.Context, o Options) error {
 
 	var wg sync.WaitGroup
 	failed := make(chan error, 2)
-	servers := []*http.Server{serverFor(secure(mux, o.Browser != nil), o.Logger), serverFor(own, o.Logger)}
+	servers := []*http.Server{serverFor(behind(o.Proxies, secure(mux, o.Browser != nil)), o.Logger), serverFor(own, o.Logger)}
 	for i, l := range []net.Listener{others, devices} {
 		wg.Go(func() {
 			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {

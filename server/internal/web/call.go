@@ -20,8 +20,9 @@ import (
 
 // The portal's cookies.
 const (
-	loginCookie    = "__Host-traybell"      // the login's token
-	stepCookie     = "__Host-traybell-step" // between password and code
+	loginCookie    = "__Host-traybell"         // the login's token
+	stepCookie     = "__Host-traybell-step"    // between password and code
+	browserCookie  = "__Host-traybell-browser" // who has signed in here before
 	themeCookie    = "theme"
 	languageCookie = "language" // before signing in
 )
@@ -283,4 +284,13 @@ func atoi(s string, fallback int) int {
 		return fallback
 	}
 	return n
+}
+
+// browserText is what the browser's cookie says about who has signed in there before.
+func (c *call) browserText() string {
+	k, err := c.r.Cookie(browserCookie)
+	if err != nil || len(k.Value) > 500 {
+		return ""
+	}
+	return k.Value
 }

@@ -60,7 +60,7 @@ func (s *Server) doSignIn(c *call) error {
 		v.Error = c.T("directory.sso.none")
 		return s.showSignIn(c, http.StatusUnprocessableEntity, v, get("email"))
 	}
-	step, err := s.o.People.SignIn(c.ctx, people.Credentials{Email: get("email"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()})
+	step, err := s.o.People.SignIn(c.ctx, people.Credentials{Email: get("email"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent(), Browser: c.browserText()})
 	switch {
 	case errors.Is(err, desk.ErrLimited):
 		v.Error = c.T("web.error.limited")
@@ -94,6 +94,7 @@ func (c *call) halfway(step people.Step, next string) error {
 func (c *call) signIn(in people.SignedIn) {
 	c.setCookie(stepCookie, "", 0, false)
 	c.setCookie(loginCookie, in.Token, account.LoginLife, false)
+	c.setCookie(browserCookie, c.s.o.People.Browser(in.Account.ID), people.BrowserLife, false)
 }
 
 // enter puts a fresh sign-in into the browser.

@@ -32,6 +32,7 @@ func (c *call) step() (s people.Step, ok bool, err error) {
 		return s, false, nil
 	}
 	s, err = c.s.o.People.Step(c.ctx, k.Value)
+	s.Browser = c.browserText()
 	if errors.Is(err, desk.ErrDenied) {
 		return s, false, nil
 	}

@@ -241,6 +241,68 @@ func TestGuessingElsewhereKeepsNobodyOut(t *testing.T) {
 	}
 }
 
+// TestAKnownBrowserIsNotKeptOut: in a browser in which she has signed in before, the owner still signs in from
+// anywhere, whatever others guess. Twins: a browser of somebody else, a changed text, one that is too old.
+func TestAKnownBrowserIsNotKeptOut(t *testing.T) {
+	p, c := setup(t, storetest.SQLite(t))
+	in := first(t, p, c)
+	browser, others := p.Browser(in.Account.ID), p.Browser("somebody else")
+	at := func(browser string) error {
+		_, err := p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: password, Address: "198.51.100.1", Browser: browser})
+		return err
+	}
+	for i := range 12 {
+		_, err := p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: "Wrong-Horse-7", Address: fmt.Sprintf("192.0.2.%d", i)})
+		if err == nil {
+			t.Fatal("a wrong password")
+		}
+	}
+	if err := at(browser); err != nil {
+		t.Errorf("the owner is kept out of her own browser: %v", err)
+	}
+	for what, b := range map[string]string{"no cookie": "", "somebody else's": others, "changed": "A" + browser[1:], "nonsense": "x"} {
+		if err := at(b); !errors.Is(err, desk.ErrLimited) {
+			t.Errorf("%s: %v, want to be limited", what, err)
+		}
+	}
+
+	// Who has the password but not the second factor uses up the count of strangers, not the owner's.
+	c.pass(time.Hour)
+	begin := func(browser, address string) people.Step {
+		t.Helper()
+		s, err := p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: password, Address: address, Browser: browser})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Browser = browser
+		return s
+	}
+	thief := begin("", "192.0.2.66")
+	prove := func(s people.Step) error {
+		_, err := p.Prove(t.Context(), s, people.Proof{Kind: account.App, Text: "000000"})
+		return err
+	}
+	n := 0
+	for ; n < 50 && !errors.Is(prove(thief), desk.ErrLimited); n++ {
+	}
+	if n != 10 {
+		t.Errorf("the thief has %d guesses, want 10", n)
+	}
+	if err := prove(begin("", "192.0.2.67")); !errors.Is(err, desk.ErrLimited) {
+		t.Errorf("from another address the thief guesses on: %v", err)
+	}
+	if err := prove(begin(browser, "198.51.100.1")); !errors.Is(err, desk.ErrDenied) {
+		t.Errorf("the owner is kept out by who has her password: %v", err)
+	}
+	c.pass(people.BrowserLife)
+	for range 12 {
+		p.SignIn(t.Context(), people.Credentials{Email: "anna@example.com", Password: "Wrong-Horse-7", Address: "192.0.2.1"})
+	}
+	if err := at(browser); !errors.Is(err, desk.ErrLimited) {
+		t.Errorf("a browser that was here half a year ago is known: %v", err)
+	}
+}
+
 // TestGuessesAtOnceAreCountedToo: attempts count before they are made, so that none slips past the others.
 func TestGuessesAtOnceAreCountedToo(t *testing.T) {
 	p, c := setup(t, storetest.SQLite(t))

@@ -21,7 +21,11 @@ type Proof struct {
 
 // Prove completes a sign-in by its second factor.
 func (p *People) Prove(ctx context.Context, s Step, proof Proof) (in SignedIn, err error) {
-	err = p.proven(ctx, s.Actor(), proof, func(c *desk.Change, me account.Account) error {
+	count, err := p.countedStep(ctx, s)
+	if err != nil {
+		return in, err
+	}
+	err = p.proven(ctx, s.Actor(), count, proof, func(c *desk.Change, me account.Account) error {
 		l, err := c.Login(s.Login.ID)
 		if err != nil {
 			return err
@@ -37,7 +41,7 @@ func (p *People) Prove(ctx context.Context, s Step, proof Proof) (in SignedIn, e
 
 // StepUp proves the second factor of a complete login again, for what desk.NeedFresh guards.
 func (p *People) StepUp(ctx context.Context, a desk.Actor, proof Proof) error {
-	return p.proven(ctx, a, proof, func(c *desk.Change, me account.Account) error {
+	return p.proven(ctx, a, countedAgain(a), proof, func(c *desk.Change, me account.Account) error {
 		if err := c.ConfirmLogin(me.ID, a.Login, c.Now); err != nil {
 			return err
 		}
@@ -45,9 +49,9 @@ func (p *People) StepUp(ctx context.Context, a desk.Actor, proof Proof) error {
 	})
 }
 
-// proven checks a proof and, if it is right, runs then in the same transaction. Wrong ones are counted.
-func (p *People) proven(ctx context.Context, a desk.Actor, proof Proof, then func(*desk.Change, account.Account) error) error {
-	right, ok := p.account.Take(string(a.Account), p.o.Time())
+// proven checks a proof and, if it is right, runs then in the same transaction. Wrong ones are counted under a key.
+func (p *People) proven(ctx context.Context, a desk.Actor, count string, proof Proof, then func(*desk.Change, account.Account) error) error {
+	right, ok := p.account.Take(count, p.o.Time())
 	if !ok {
 		return desk.Fail(desk.ErrLimited)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/traybell/traybell/server/internal/account"
@@ -26,6 +25,7 @@ type Step struct {
 	Login   account.Login
 	Account account.Account
 	Factors []account.Factor // one of them must be proven; none: one must be set up
+	Browser string           // what the browser's cookie of Browser says
 }
 
 // Actor is the person half-way, for the use cases that set up or prove a factor. It has no role and
@@ -41,6 +41,7 @@ type Credentials struct {
 	Language  string // of the page, for an account that is made
 	Address   string
 	UserAgent string
+	Browser   string // what the browser's cookie of Browser says
 }
 
 // SignIn checks the password and returns the step at which the second factor is asked for. The error says neither
@@ -64,7 +65,7 @@ func (p *People) password(ctx context.Context, in Credentials) (a account.Accoun
 	if !ok1 {
 		return a, desk.Fail(desk.ErrLimited)
 	}
-	count, err := p.countedAs(ctx, email, in.Address, now)
+	count, err := p.countedAs(ctx, email, in.Address, in.Browser, now)
 	if err != nil {
 		return a, err
 	}
@@ -91,30 +92,6 @@ func (p *People) password(ctx context.Context, in Credentials) (a account.Accoun
 		return a, desk.Refuse(desk.ErrDenied, "sign_in_wrong")
 	}
 	return a, nil
-}
-
-// countedAs is the key under which attempts at an account are counted. Those from an address at which the account
-// is signed in have a count of their own there; all others share one. So somebody who guesses from elsewhere never
-// keeps the owner out of where they work, and guesses from many addresses are not more guesses.
-func (p *People) countedAs(ctx context.Context, email, address string, now time.Time) (key string, err error) {
-	err = p.o.Read(ctx, func(tx store.Tx) error {
-		key = email
-		a, err := tx.AccountByEmail(email)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		logins, err := tx.Logins(a.ID)
-		for _, l := range logins {
-			if l.State == account.LoginIn && l.Live(now) && l.Address == address && address != "" {
-				key = email + "\x00" + address
-			}
-		}
-		return err
-	})
-	return key, err
 }
 
 // Begin makes the step at which the second factor is asked for, for an account whose first factor was proven:
