@@ -103,6 +103,11 @@ func (c *call) page(place, title string, body any) page {
 		p.Brand = home.ProductName
 	}
 	p.Logo = logoOf(home)
+	if c.actor.Staff() {
+		add("today", "i-calendar-check", c.T("tickets.today"), c.T("tickets.today"), 0)
+	} else if n := c.approvalCount(); n >= 0 {
+		add("approvals", "i-clipboard-check", c.T("tickets.approvals"), c.T("tickets.approvals"), n)
+	}
 	if home.Has().Tickets {
 		add("tickets", "i-ticket", c.T("web.tickets"), c.T("web.tickets"), c.openTickets())
 	}
@@ -120,6 +125,10 @@ func (c *call) page(place, title string, body any) page {
 	}
 	if c.actor.May(account.DirectoriesManage) {
 		add("directories", "i-address-book", c.T("directory.directories"), c.T("directory.directories"), 0)
+	}
+	if c.actor.May(account.TicketsManage) {
+		add("administration/tickets/categories", "i-adjustments", c.T("tickets.setup.menu"), c.T("tickets.setup.menu"), 0)
+		p.Menu[len(p.Menu)-1].Current = place == "administration"
 	}
 	if deskmail.Manages(c.actor) {
 		add("mail", "i-mail", c.T("mail.page"), c.T("mail.page"), 0)
@@ -175,6 +184,9 @@ func (c *call) done(what string) *notice {
 	if !ok {
 		return nil
 	}
+	if what == "expected" {
+		return c.expected()
+	}
 	return &notice{Kind: "good", Icon: "i-circle-check", Text: c.T(prefix+what, "Number", c.r.PathValue("number"))}
 }
 
@@ -186,6 +198,7 @@ var doneWords = func() map[string]string {
 		"account.done.":   "others factor factor.off factor.reset sms sms.off",
 		"people.done.":    "organization deputy deputy.back role enabled disabled revoked forgotten",
 		"devices.done.":   "linked unlinked",
+		"tickets.done.":   "sorted booked unbooked watched unwatched merged unmerged joined held set followed expected",
 		"directory.done.": "directory directory.removed",
 		"rights.done.":    "limited",
 	} {

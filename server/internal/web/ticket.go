@@ -7,6 +7,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +44,7 @@ type ticketView struct {
 	Requester        requesterView
 	Device           *ticketDevice
 	Visits           []visitView
+	Work             workView
 	NoVisits         bool // there was none; others than staff are not told here
 }
 
@@ -135,6 +137,23 @@ func (s *Server) showTicket(c *call, status int, v deskticket.View, draft, probl
 			view.NoWrite = c.T("people.colleague")
 		}
 	}
+	var err error
+	if view.Work, err = s.work(c, v, staff); err != nil {
+		return err
+	}
+	if id := c.r.URL.Query().Get("reply"); staff && id != "" && draft == "" {
+		if view.Draft, err = s.reply(c, k, id); err != nil {
+			return err
+		}
+	}
+	if k.Held() {
+		view.Then = nil // it waits, whatever is answered
+	}
+	if k.MergedInto != "" {
+		view.Write, view.NoWrite = false, c.T("tickets.merged.nowrite")
+	} else if !staff && !view.Write && v.Mine {
+		view.Write, view.To = true, c.T("tickets.followup")
+	}
 	view.Thread = c.thread(v, sessions)
 	view.Requester = requesterView{Name: c.requester(k), Initials: initials(c.requester(k)), Organization: k.OrganizationName, Phone: k.Requester.Phone, Email: k.Requester.Email}
 	if !k.Requester.Confirmed && k.Requester.Email != "" {
@@ -220,6 +239,9 @@ func (c *call) thread(v deskticket.View, sessions []access.Session) []entry {
 		if by == "" && m.Author != "" {
 			by = c.formerName(by)
 		}
+		if n := v.Merged[m.Ticket]; n > 0 {
+			by = strings.TrimSpace(by + " #" + strconv.FormatInt(n, 10))
+		}
 		e := entry{Author: by, Text: m.Text, At: c.when(m.At), time: m.At, Mine: m.Author != "" && m.Author == c.actor.Account}
 		if e.Author == "" {
 			e.Author = c.T("web.system")
@@ -262,6 +284,27 @@ func (c *call) event(m ticket.Message, who string) (icon, text string) {
 			return "i-user-check", c.T("web.event.taken", "Name", who)
 		}
 		return "i-user-check", c.T("web.event.assigned", "Name", arg)
+	case ticket.EventAlarm:
+		clock, percent, _ := strings.Cut(arg, " ")
+		return "i-clock-exclamation", c.T("tickets.event.alarm", "Percent", percent, "What", c.T("mail.alarm."+clock))
+	case ticket.EventMeToo:
+		return "i-users", c.T("tickets.event.metoo", "Name", arg)
+	case ticket.EventFollows:
+		return "i-link", c.T("tickets.event.follows", "Number", arg)
+	case ticket.EventMerged:
+		return "i-arrow-merge", c.T("tickets.event.merged", "Number", arg)
+	case ticket.EventAbsorbed:
+		return "i-arrow-merge", c.T("tickets.event.absorbed", "Number", arg)
+	case ticket.EventAnswered:
+		return "i-phone", c.T("tickets.event.answered", "Name", who)
+	case ticket.EventHeld, ticket.EventExpired, ticket.EventVoided:
+		return "i-clipboard-check", c.T("tickets.event." + what)
+	case ticket.EventApproved:
+		return "i-circle-check", c.T("tickets.event.approved", "Name", arg)
+	case ticket.EventDeclined:
+		return "i-circle-x", c.T("tickets.event.declined", "Text", arg)
+	case ticket.EventRecalled:
+		return "i-arrow-back-up", c.T("tickets.event.recalled", "Name", arg)
 	case "unassigned":
 		return "i-user-check", c.T("web.event.assigned", "Name", c.T("web.nobody"))
 	}
@@ -328,7 +371,15 @@ func (s *Server) message(c *call) error {
 		if c.actor.MayIn(account.TicketsWork, k.Organization) {
 			done = "answered"
 		}
-		_, err = s.o.Tickets.Answer(c.ctx, c.actor, k.ID, text, files...)
+		var m ticket.Message
+		m, err = s.o.Tickets.Answer(c.ctx, c.actor, k.ID, text, files...)
+		if err == nil && m.Ticket != k.ID { // too late: it has become a ticket of its own
+			next, err := s.o.Tickets.Get(c.ctx, c.actor, m.Ticket)
+			if err != nil {
+				return err
+			}
+			return c.redirect(c.ticketPath(next.Ticket.Number) + "?done=followed")
+		}
 		if to, bad := ticket.ParseStatus(form["then"]); err == nil && bad == nil && c.actor.MayIn(account.TicketsWork, k.Organization) {
 			err = s.o.Tickets.ChangeStatus(c.ctx, c.actor, k.ID, to, "")
 		}
@@ -460,6 +511,9 @@ type newView struct {
 	Severities                []choice
 	Staff                     bool
 	Devices                   []choice
+	Categories                []choice
+	Urgent                    bool
+	Alike                     alikeView
 }
 
 func (s *Server) newTicket(c *call) error {
@@ -486,6 +540,19 @@ func (s *Server) showNew(c *call, status int, d deskticket.Draft, problem error)
 	for _, sv := range api.Severities {
 		view.Severities = append(view.Severities, choice{Code: string(sv), Word: c.T("word.severity." + string(sv)), Rule: c.T("word.rule." + string(sv)), Current: sv == d.Severity})
 	}
+	sorting, err := s.o.Tickets.Sorting(c.ctx, c.actor)
+	if err != nil {
+		return err
+	}
+	for _, g := range sorting.Categories {
+		view.Categories = append(view.Categories, choice{Code: string(g.ID), Word: g.Name(c.Language()), Current: string(g.ID) == d.Category})
+	}
+	if view.Urgent, err = s.o.Tickets.Urgent(c.ctx, c.actor); err != nil {
+		return err
+	}
+	if view.Alike, err = s.alike(c, d.Title); err != nil {
+		return err
+	}
 	switch {
 	case errors.Is(problem, ticket.ErrTitle):
 		view.Title.Error = c.T("web.error.title")
@@ -508,7 +575,7 @@ func (s *Server) showNew(c *call, status int, d deskticket.Draft, problem error)
 
 func (s *Server) createTicket(c *call) error {
 	get := c.r.PostFormValue
-	d := deskticket.Draft{Title: get("title"), Text: strings.TrimSpace(get("text")), Severity: api.Severity(get("severity"))}
+	d := deskticket.Draft{Title: get("title"), Text: strings.TrimSpace(get("text")), Severity: api.Severity(get("severity")), Category: get("category")}
 	if c.actor.May(account.TicketsWork) {
 		d.Device = device.ID(get("device"))
 		if get("email") != "" || get("name") != "" || get("phone") != "" {
@@ -521,6 +588,9 @@ func (s *Server) createTicket(c *call) error {
 	}
 	if err != nil {
 		return err
+	}
+	if !k.Promise.FirstDue.IsZero() {
+		return c.redirect(c.ticketPath(k.Number) + "?done=expected")
 	}
 	return c.redirect(c.ticketPath(k.Number) + "?done=created")
 }

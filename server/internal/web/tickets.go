@@ -30,6 +30,11 @@ type ticketsView struct {
 	Nothing   bool   // there is no ticket at all
 	ClearHref string // shows all again
 	Hint      string
+	Views     []choice
+	View      string // name of the current one
+	Current   string // its code
+	Bulk      []choice
+	Changed   string     // what a bulk action has done
 	Waits     *waitsView // requester: tickets that stand still until they answer
 	Page      string
 	Previous  string
@@ -57,6 +62,7 @@ type ticketRow struct {
 	Requester, Assignee string
 	Updated             when
 	Takeable            bool
+	Due                 dueView
 	Answer              bool     // requester: an answer is waited for
 	Acts                []choice // requester: still broken, close now
 }
@@ -86,10 +92,16 @@ func (s *Server) tickets(c *call) error {
 		f.Sort = "subject"
 	case "severity":
 		f.Sort = "severity"
+	case "due":
+		f.Sort = "due"
 	default:
 		sort, f.Sort = "updated", "updated"
 	}
 	f.Mine = !staff && q.Get("of") == "me"
+	current := clip(q.Get("view"), 60)
+	if staff {
+		viewFilter(current, &f)
+	}
 	list, err := s.o.Tickets.List(c.ctx, c.actor, f)
 	if err != nil {
 		return err
@@ -97,7 +109,7 @@ func (s *Server) tickets(c *call) error {
 	// link is the list's address with some of its parameters replaced.
 	link := func(change ...string) string {
 		v := url.Values{}
-		for _, k := range []string{"q", "status", "sort", "dir", "device", "of"} {
+		for _, k := range []string{"q", "status", "sort", "dir", "device", "of", "view"} {
 			if q.Get(k) != "" {
 				v.Set(k, q.Get(k))
 			}
@@ -133,6 +145,14 @@ func (s *Server) tickets(c *call) error {
 			view.Waits = &waitsView{Text: c.T("web.waits", "Count", n), Link: c.T("web.waits.show"), Href: link("status", string(ticket.Waiting))}
 		}
 	}
+	if staff {
+		if err := s.staffList(c, &view, current, link); err != nil {
+			return err
+		}
+	}
+	if list.More {
+		view.Results = c.T("tickets.more", "Count", list.Total)
+	}
 	for _, st := range ticket.Statuses {
 		view.Tabs = append(view.Tabs, tab{Href: link("status", string(st)), Code: string(st), Text: c.T("word.status." + string(st)), Count: list.Counts[st], Current: f.Status == st})
 	}
@@ -156,11 +176,19 @@ func (s *Server) tickets(c *call) error {
 	if staff {
 		view.Columns = append(view.Columns, sorted("severity", c.T("web.severity")), column{Text: c.T("web.requester"), Middle: true}, column{Text: c.T("web.assignee"), Middle: true})
 	}
-	view.Columns = append(view.Columns, sorted("updated", c.T("web.updated")))
+	if staff {
+		view.Columns = append(view.Columns, sorted("due", c.T("tickets.due")))
+	} else {
+		view.Columns = append(view.Columns, sorted("updated", c.T("web.updated")))
+	}
 	view.Columns = append(view.Columns, column{})
 	for _, k := range list.Tickets {
 		row := ticketRow{Number: k.Number, Title: k.Title, Status: c.status(k.Status), Severity: c.severity(k.Severity), Updated: c.when(k.UpdatedAt)}
 		if staff {
+			row.Due = c.soon(k.Promise.Soonest())
+			if row.Due.Text == "" {
+				row.Due.Text = row.Updated.Text
+			}
 			row.Requester, row.Assignee = c.requester(k), k.AssigneeName
 			if k.Assignee == "" {
 				row.Assignee = c.T("web.nobody")
@@ -178,7 +206,7 @@ func (s *Server) tickets(c *call) error {
 	}
 	if len(view.Rows) == 0 {
 		switch {
-		case f.Query != "" || f.Status != "" || f.Device != "":
+		case f.Query != "" || f.Status != "" || f.Device != "" || current != "":
 			view.Empty, view.ClearHref = c.T("web.tickets.nomatch"), "/tickets"
 		case staff:
 			view.Empty, view.Nothing = c.T("web.tickets.none.staff"), true
@@ -220,6 +248,9 @@ func (c *call) status(s ticket.Status) mark {
 func (c *call) says(k ticket.Ticket) *says {
 	switch k.Status {
 	case ticket.New:
+		if !k.Promise.FirstDue.IsZero() && k.Promise.FirstDue.After(c.now) {
+			return &says{Text: c.T("tickets.says.new.by", "When", c.due(k.Promise.FirstDue))}
+		}
 		return &says{Text: c.T("web.says.new")}
 	case ticket.Open:
 		if k.AssigneeName == "" {
@@ -227,10 +258,16 @@ func (c *call) says(k ticket.Ticket) *says {
 		}
 		return &says{Text: c.T("web.says.open", "Name", first(k.AssigneeName))}
 	case ticket.Waiting:
+		if k.Held() {
+			return &says{Text: c.T("tickets.says.held")}
+		}
 		return &says{Text: c.T("web.says.waiting"), Strong: true}
 	case ticket.Paused:
 		return &says{Text: c.T("web.says.paused", "Reason", k.Reason, "Day", c.day(k.PausedUntil))}
 	case ticket.Resolved:
+		if !k.Promise.WakeAt.IsZero() {
+			return &says{Text: c.T("tickets.says.resolved", "Day", c.day(k.Promise.WakeAt))}
+		}
 		return &says{Text: c.T("web.says.resolved")}
 	}
 	return &says{Text: c.T("web.says.closed", "Day", c.day(k.ClosedAt))}
@@ -279,7 +316,7 @@ func (s *Server) take(c *call) error {
 	if err := s.o.Tickets.Take(c.ctx, c.actor, v.Ticket.ID); err != nil {
 		return err
 	}
-	if back := c.r.PostFormValue("back"); strings.HasPrefix(back, "/tickets?") || back == "/tickets" {
+	if back := c.r.PostFormValue("back"); strings.HasPrefix(back, "/tickets?") || back == "/tickets" || back == "/today" {
 		return c.redirect(back)
 	}
 	return c.redirect(c.ticketPath(v.Ticket.Number) + "?done=taken")

@@ -78,6 +78,11 @@ type Filter struct {
 	Live         bool          // not closed
 	Query        string
 	Mine         bool // staff: assigned to me; others: filed by me
+	Nobodys      bool // assigned to nobody
+	Overdue      bool // a promise has run out
+	Held         bool // waits for an approval
+	Queue        ticket.QueueID
+	Category     string // its id
 	Organization account.OrganizationID
 	Device       device.ID
 	Sort         ticket.Sort
@@ -459,7 +464,14 @@ func (d *Tickets) List(ctx context.Context, a desk.Actor, f Filter) (l List, err
 	if f.Limit < 1 || f.Limit > 500 {
 		f.Limit = 50
 	}
-	s := store.TicketFilter{Organization: f.Organization, Device: f.Device, Status: f.Status, Live: f.Live, Query: f.Query, Sort: f.Sort, Ascending: f.Ascending, Limit: f.Limit, Before: f.Before}
+	s := store.TicketFilter{Organization: f.Organization, Device: f.Device, Status: f.Status, Live: f.Live, Query: f.Query, Sort: f.Sort, Ascending: f.Ascending, Limit: f.Limit, Before: f.Before,
+		Held: f.Held, Queue: f.Queue, Category: f.Category}
+	if f.Overdue {
+		s.Overdue = d.o.Time()
+	}
+	if f.Nobodys {
+		s.Assignee = store.NoAssignee
+	}
 	if len(s.Query) > 200 {
 		return l, desk.Fail(desk.ErrInvalid)
 	}

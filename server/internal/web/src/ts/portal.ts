@@ -64,6 +64,7 @@ document.addEventListener('keydown', (e) => {
   const act: Record<string, () => void> = {
     '/': () => ($('#search-page') ?? $<HTMLInputElement>('#search') as HTMLElement | null)?.dispatchEvent(new Event('tb-focus')),
     c: () => $<HTMLAnchorElement>('#create')?.click(),
+    t: () => (document.activeElement?.closest('tr')?.querySelector<HTMLButtonElement>('[data-take]') ?? $<HTMLButtonElement>('[data-take]'))?.click(),
     j: () => step(1),
     k: () => step(-1),
     r: () => { pick('#kind-answer') },
