@@ -254,6 +254,9 @@ type Done struct {
 
 // ForAll changes several tickets, at most 200.
 func (d *Tickets) ForAll(ctx context.Context, a desk.Actor, b Bulk) (done Done, err error) {
+	if !a.May(account.TicketsWork) {
+		return done, desk.Fail(desk.ErrDenied)
+	}
 	if len(b.Numbers) > 200 || b.Status == ticket.Paused {
 		return done, desk.Fail(desk.ErrInvalid)
 	}

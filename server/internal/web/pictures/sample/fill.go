@@ -47,6 +47,7 @@ type Filled struct {
 	ViewOnly   string
 	Colleague  string // the device of a colleague
 	Directory  string
+	Approval   string // that waits for the responsible person
 }
 
 // Fill makes people, devices, tickets and visits.
@@ -166,6 +167,8 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	}
 	const day, hour, minute = 24 * time.Hour, time.Hour, time.Minute
 
+	p.clock.ago(14 * day)
+	p.deskSetUp(ctx, anna, marco, must)
 	old := files(13*day, pc, Lucia, "Lucia Rossi", "HP-2F prints with a grey shadow", "Since Monday.", api.Low)
 	takes(13*day-hour, marco, old)
 	p.clock.ago(13*day - 2*hour)
@@ -189,7 +192,10 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	moves(3*day, marco, signature, ticket.Waiting, "")
 	folder := writes(26*hour, lucia, pc, "Access to the folder Accounting for D. Ferri", "He needs it from Monday on.", api.Low)
 	takes(25*hour, anna, folder)
-	moves(25*hour, anna, folder, ticket.Waiting, "")
+	p.clock.ago(25 * hour)
+	asked, e := p.Tickets.AskApproval(ctx, anna, folder, ticket.Permission, ticket.Requested{What: "Shared folder Accounting on SRV-DOCS: none → read and change", For: "Davide Ferri", Email: "d.ferri@studioverdi.example", Reason: "He takes over the invoices from Monday on.", EndsOn: p.clock.now().AddDate(0, 1, 0).Format(time.DateOnly)})
+	must(e)
+	f.Approval = asked.ID
 	files(3*hour, other, "g.weber@weber-bau.example", "Greta Weber", "Everything is encrypted: file names end in .lockd and a note asks for money on every drive of the server", "We have pulled the network cable.", api.Critical)
 	foreign := files(2*hour, away, Otto, "Otto Weber-Hoffmannstein", "CAD licence server can't be reached", "", api.High)
 	mouse := p.withFile(ctx, 90*minute, pc, must)
@@ -204,6 +210,9 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	_, e = p.Tickets.Note(ctx, marco, printer, "HP-2F had the same on 3 November: the fuser was near its end, the spare part comes on 3 December. Before that, check the driver: it was replaced last night on three PCs.")
 	must(e)
 	says(30*minute, lucia, printer, "The test page is fine, with all colours. So it is the computer? I am at my desk until half past five and you may connect.")
+	p.clock.ago(20 * minute)
+	_, e = p.Tickets.BookTime(ctx, anna, printer, 14, "test page, driver", true, time.Time{})
+	must(e)
 	p.clock.ago(0)
 	v, e := p.Tickets.Get(ctx, anna, printer)
 	must(e)
