@@ -32,7 +32,7 @@ var imports = map[string][]string{
 	"server/internal/desk/start":  {"server/internal/desk", "server/internal/account", "server/internal/store"},
 	"server/internal/desk/people": {"server/internal/desk", "server/internal/account", "server/internal/store", "server/internal/bus", "shared/"},
 	"server/internal/desk/device": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/store", "server/internal/bus", "shared/"},
-	"server/internal/desk/ticket": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/store", "server/internal/bus", "server/internal/blob", "shared/"},
+	"server/internal/desk/ticket": {"server/internal/desk", "server/internal/account", "server/internal/letter", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/store", "server/internal/bus", "server/internal/blob", "shared/"},
 	"server/internal/desk/access": {"server/internal/desk", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/access", "server/internal/store", "server/internal/bus", "shared/"},
 	// data
 	"server/internal/store":           {"server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "shared/"},
@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	// edges: use cases and rules, never the store
 	"server/internal/api":           {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
 	"server/internal/web":           {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "server/internal/relay", "server/internal/bus", "shared/"},
-	"server/internal/mail":          {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/ticket", "shared/"},
+	"server/internal/mail":          {"server/internal/letter", "server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/ticket", "shared/"},
 	"server/internal/mail/mailtest": {},
 	"server/internal/httpd":         {"server/internal/desk", "server/internal/desk/", "server/internal/account", "server/internal/device", "server/internal/ticket", "server/internal/ticket/sla", "server/internal/access", "server/internal/relay", "server/internal/bus", "server/internal/api", "server/internal/web", "shared/"},
 	"server/internal/servertest":    {"server/internal/", "shared/"},

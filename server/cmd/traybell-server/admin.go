@@ -30,6 +30,7 @@ var commands = map[string]func() command{
 	"invite":        func() command { return &inviteArgs{} },
 	"enrolment-key": func() command { return &enrolmentKeyArgs{} },
 	"reset":         func() command { return &resetArgs{} },
+	"import-mail":   func() command { return &importMailArgs{} },
 	"verify":        func() command { return &verifyArgs{} },
 	"link":          func() command { return &linkArgs{} },
 }
@@ -80,7 +81,7 @@ func remote(ctx context.Context, data string, c command) (string, error) {
 	}
 	defer res.Body.Close()
 	var a answer
-	if err := json.NewDecoder(io.LimitReader(res.Body, 16<<20)).Decode(&a); err != nil {
+	if err := json.NewDecoder(io.LimitReader(res.Body, 256<<20)).Decode(&a); err != nil {
 		return "", fmt.Errorf("the running server answers %s: %w", res.Status, err)
 	}
 	if a.Error != "" {
@@ -130,7 +131,7 @@ func serveAdmin(ctx context.Context, in *instance, log *slog.Logger) (wait func(
 				return fmt.Errorf("this server does not know the command %q; is it an older version?", r.PathValue("command"))
 			}
 			c := make()
-			if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(c); err != nil {
+			if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 192<<20)).Decode(c); err != nil {
 				return err
 			}
 			var err error

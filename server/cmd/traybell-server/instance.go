@@ -99,7 +99,7 @@ func open(ctx context.Context, dir, public, database string, log *slog.Logger) (
 	in.tickets = deskticket.New(deskticket.Options{Options: o, Blobs: blobs})
 	in.access = deskaccess.New(o)
 	in.mails = deskmail.New(o)
-	in.mails.Through(&mail.Transport{PublicURL: in.url.String(), Loop: fmt.Sprintf("%x", in.keys.Derive("traybell-mail-loop-1")[:12])})
+	in.mails.Through(&mail.Transport{PublicURL: in.url.String(), Loop: o.LoopMark()})
 	in.audit = audit.New(audit.Options{Options: o, Identity: in.keys.Identity, File: filepath.Join(dir, "audit", "checkpoints.jsonl"), Node: api.NewID(o.Time())})
 	return in, in.people.EnsureProvider(ctx, "Traybell")
 }

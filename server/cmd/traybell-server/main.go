@@ -27,6 +27,7 @@ type cli struct {
 	Invite       inviteCmd       `cmd:"" help:"Invite a person and print the link."`
 	EnrolmentKey enrolmentKeyCmd `cmd:"" name:"enrolment-key" help:"Make a key with which devices enrol, and print it."`
 	Account      accountCmd      `cmd:"" help:"Help somebody who is locked out."`
+	ImportMail   importMailCmd   `cmd:"" name:"import-mail" help:"Take in raw mails from files as if they had been delivered."`
 	Audit        auditCmd        `cmd:"" help:"Check the audit log."`
 	Link         linkCmd         `cmd:"" help:"Print the portal's address and, until it was used, the first administrator's link again."`
 	Trust        trustCmd        `cmd:"" help:"Make this machine trust the server's own certificate."`

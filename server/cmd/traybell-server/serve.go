@@ -16,6 +16,7 @@ import (
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/desk/start"
 	"github.com/traybell/traybell/server/internal/httpd"
+	"github.com/traybell/traybell/server/internal/mail"
 	"github.com/traybell/traybell/server/internal/relay"
 	"github.com/traybell/traybell/server/internal/web"
 )
@@ -30,6 +31,8 @@ type serveCmd struct {
 	Proxy          bool     `help:"A proxy ends TLS for devices too; their enrolment keys must say so (--tls proxy)." env:"TRAYBELL_PROXY"`
 	TrustedProxies []string `help:"Networks of proxies whose X-Forwarded-For says who asks, such as 10.0.0.0/8,::1 (default: none)." name:"trusted-proxies" sep:"," placeholder:"CIDR" env:"TRAYBELL_TRUSTED_PROXIES"`
 	TicketBurst    int      `help:"Tickets that one device may file at once; after that, one each 10 seconds. What comes sooner waits at the device." default:"30" env:"TRAYBELL_TICKET_BURST"`
+	SMTP           string   `help:"Also take in mail by SMTP at this address, for example 127.0.0.1:2525; your mail server hands it over." name:"smtp" env:"TRAYBELL_SMTP"`
+	LMTP           string   `help:"Also take in mail by LMTP at this address." name:"lmtp" env:"TRAYBELL_LMTP"`
 }
 
 // Run implements the command.
@@ -73,6 +76,11 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	postman.Batch = 1
 	in.mails.Handle(postman)
 
+	mailboxes, err := c.mailboxes(in, log)
+	if err != nil {
+		return err
+	}
+
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	admin, err := serveAdmin(ctx, in, log)
@@ -80,7 +88,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	var background sync.WaitGroup
-	for _, run := range []func(context.Context) error{worker.Run, postman.Run, in.audit.Run, in.access.Run, in.people.RunDirectories} {
+	for _, run := range append(mailboxes, worker.Run, postman.Run, in.audit.Run, in.access.Run, in.people.RunDirectories) {
 		background.Go(func() {
 			if err := run(ctx); err != nil && ctx.Err() == nil {
 				log.Error("background work has ended", "err", err)
@@ -129,4 +137,23 @@ func (c *serveCmd) announce(ctx context.Context, in *instance, addr net.Addr) er
 	}
 	_, err = os.Stdout.WriteString(b.String())
 	return err
+}
+
+// mailboxes opens the addresses at which mail is taken in, before anything else starts.
+func (c *serveCmd) mailboxes(in *instance, log *slog.Logger) (run []func(context.Context) error, err error) {
+	for _, m := range []struct {
+		address string
+		lmtp    bool
+	}{{c.SMTP, false}, {c.LMTP, true}} {
+		if m.address == "" {
+			continue
+		}
+		on, err := net.Listen("tcp", m.address)
+		if err != nil {
+			return nil, fmt.Errorf("take in mail: %w", err)
+		}
+		l := &mail.Listener{Tickets: in.tickets, LMTP: m.lmtp, Domain: in.url.Hostname(), Logger: log}
+		run = append(run, func(ctx context.Context) error { return l.Serve(ctx, on) })
+	}
+	return run, nil
 }

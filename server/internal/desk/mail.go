@@ -41,6 +41,7 @@ const (
 	MailApprovalReminder   = "approval_reminder"   // the same
 	MailApprovalDecided    = "approval_decided"    // the same, with State, By, Why
 	MailApprovalUnexpected = "approval_unexpected" // to administrators: the same
+	MailTurnedAway         = "turned_away"         // Subject: a mail of an unknown sender was not made a ticket
 )
 
 // Mail is a mail that a change owes to somebody. It is sent after the change, or waits until there is a mail
@@ -128,4 +129,25 @@ func (o Options) OpenText(sealed, bound string) (string, error) {
 		return "", errors.New("a sealed secret was changed, or the server's keys are not those it was sealed with")
 	}
 	return string(plain), nil
+}
+
+// SettingMailOut names the setting that holds the mail server for outgoing mail.
+const SettingMailOut = "mail.out"
+
+// OwnAddresses are the addresses from which the server itself sends: mail from them is its own.
+func OwnAddresses(tx store.Tx) ([]string, error) {
+	text, err := tx.Setting(SettingMailOut)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var s struct {
+		From string `json:"from"`
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return nil, fmt.Errorf("setting %s: %w", SettingMailOut, err)
+	}
+	return []string{s.From}, nil
 }

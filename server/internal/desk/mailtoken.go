@@ -63,3 +63,6 @@ func (o Options) mailMAC(purpose, body string) string {
 	m.Write([]byte("traybell-mail-1\x00" + purpose + "\x00" + body))
 	return tokenText.EncodeToString(m.Sum(nil)[:10])
 }
+
+// LoopMark is the X-Loop mark of this server's own mails.
+func (o Options) LoopMark() string { return "traybell-" + o.mailMAC("loop", "") }

@@ -18,7 +18,7 @@ import (
 //go:embed letter.html
 var letterHTML string
 
-var letter = template.Must(template.New("letter").Parse(letterHTML))
+var layout = template.Must(template.New("letter").Parse(letterHTML))
 
 // Printed is a mail in its language.
 type Printed struct {
@@ -135,6 +135,11 @@ var kinds = map[string]func(*sheet, *catalogue.Printer, deskmail.Letter){
 	desk.MailApprovalReminder:   func(s *sheet, p *catalogue.Printer, l deskmail.Letter) { s.approval(p, l, true) },
 	desk.MailApprovalDecided:    func(s *sheet, p *catalogue.Printer, l deskmail.Letter) { s.decided(p, l) },
 	desk.MailApprovalUnexpected: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) { s.unexpected(p, l) },
+	desk.MailTurnedAway: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
+		s.Subject, s.Heading = p.T("mail.turned_away.subject"), p.T("mail.turned_away.subject")
+		s.Texts = []string{p.T("mail.turned_away.text", "Brand", l.Brand)}
+		s.Quote, s.Button, s.URL = l.Data["Subject"], p.T("mail.turned_away.button"), "/tickets/new"
+	},
 	desk.MailTest: func(s *sheet, p *catalogue.Printer, l deskmail.Letter) {
 		s.Subject, s.Heading = p.T("mail.test.subject", "Brand", l.Brand), p.T("mail.test.heading")
 		s.Texts = []string{p.T("mail.test.text", "By", l.Data["By"])}
@@ -202,7 +207,7 @@ func (t *Transport) Render(l deskmail.Letter) (Printed, error) {
 	}
 	s.Subject = oneLine(s.Subject)
 	var b bytes.Buffer
-	if err := letter.Execute(&b, s); err != nil {
+	if err := layout.Execute(&b, s); err != nil {
 		return Printed{}, fmt.Errorf("write %s: %w", l.Kind, err)
 	}
 	return Printed{Subject: s.Subject, Text: s.text(), HTML: b.String()}, nil

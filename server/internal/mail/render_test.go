@@ -32,6 +32,7 @@ func letters(language string) []deskmail.Letter {
 		of(desk.MailFactorReset, "", "When", "2026-11-29T10:00:00Z", "By", "Anna"),
 		of(desk.MailSpecialistIn, "", "When", "2026-11-29T10:00:00Z", "Name", "Marco\nX-Evil: 1", "Number", "1042"),
 		of(desk.MailTest, "", "By", "Anna"),
+		of(desk.MailTurnedAway, "", "Subject", "Help <b>"),
 		about(of(desk.MailTicketFiled, ""), deskmail.LetterTicket{Confirm: "t1.c.d"}),
 		about(of(desk.MailTicketAnswered, ""), deskmail.LetterTicket{Account: true, Author: "Anna <Bianchi>", Answer: "Please print the printer’s own test page:\n\n  Settings › Reports\n\nThen tell us whether it is <Verdi> white, too.", Files: []string{"page.pdf"}}),
 		about(of(desk.MailTicketResolved, ""), deskmail.LetterTicket{}),

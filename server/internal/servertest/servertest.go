@@ -80,8 +80,14 @@ type Server struct {
 	Worker  *desk.Worker
 	Mails   *deskmail.Mails
 	Postman *desk.Worker // sends what the Mails owe
-	now     func() time.Time
+	Logger  *slog.Logger
+
+	base desk.Options
+	now  func() time.Time
 }
+
+// LoopMark is the mark of the server's own mails.
+func (s *Server) LoopMark() string { return s.base.LoopMark() }
 
 // Start runs a server that ends with the test.
 func Start(t testing.TB) *Server { return StartWith(t, Options{}) }
@@ -124,8 +130,8 @@ func StartWith(t testing.TB, o Options) *Server {
 	s.Access.Reach(s.Relay)
 	s.Worker = desk.NewWorker(base)
 	httpd.Handle(s.Worker, s.Tickets, s.Access, s.Relay)
-	s.Mails = deskmail.New(base)
-	s.Mails.Through(&mail.Transport{PublicURL: s.URL, Loop: "test"})
+	s.Mails, s.Logger, s.base = deskmail.New(base), logger, base
+	s.Mails.Through(&mail.Transport{PublicURL: s.URL, Loop: base.LoopMark()})
 	s.Postman = desk.NewWorker(base)
 	s.Postman.Batch = 1
 	s.Mails.Handle(s.Postman)

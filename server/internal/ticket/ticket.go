@@ -68,6 +68,7 @@ const (
 	FromDevice Source = "device"
 	FromPortal Source = "portal"
 	FromAPI    Source = "api"
+	FromMail   Source = "mail"
 	FromPhone  Source = "phone" // made by a technician for a caller or for a session
 )
 

@@ -222,6 +222,8 @@ func (c *call) thread(v deskticket.View, sessions []access.Session) []entry {
 		filed.How = c.T("web.how.device", "Device", k.DeviceName)
 	case ticket.FromPhone:
 		filed.How = c.T("web.how.phone")
+	case ticket.FromMail:
+		filed.How = c.T("mail.how")
 	case ticket.FromAPI:
 		filed.How = c.T("web.how.api")
 	default:

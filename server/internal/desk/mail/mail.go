@@ -27,7 +27,7 @@ import (
 
 // Names of the settings.
 const (
-	settingOut      = "mail.out"
+	settingOut      = desk.SettingMailOut
 	settingPassword = "mail.out.password" // sealed
 )
 

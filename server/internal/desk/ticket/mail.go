@@ -16,6 +16,11 @@ func mailTo(c *desk.Change, k ticket.Ticket, kind, message string) error {
 	if k.Requester.Email == "" {
 		return nil
 	}
+	if k.Source == ticket.FromMail && kind == desk.MailTicketFiled {
+		if stop, err := braked(c, k.Requester.Email, kind); err != nil || stop {
+			return err
+		}
+	}
 	data := map[string]string{}
 	if message != "" {
 		data["Message"] = message

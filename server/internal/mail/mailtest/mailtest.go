@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"net/smtp"
 	"os"
 	"os/exec"
 	"os/user"
@@ -228,6 +229,38 @@ func (s *Server) Wait(address string, n int) []string {
 		case <-deadline:
 			s.t.Fatalf("%s has %d mails, want %d\n%s", address, len(s.Mails(address)), n, s.Log())
 		}
+	}
+}
+
+// Send hands a raw mail to the server, as another company's would.
+func (s *Server) Send(from, to, raw string) {
+	s.t.Helper()
+	err := func() error {
+		c, err := smtp.Dial(net.JoinHostPort("127.0.0.1", strconv.Itoa(s.SMTP)))
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if err := c.Mail(from); err != nil {
+			return err
+		}
+		if err := c.Rcpt(to); err != nil {
+			return err
+		}
+		w, err := c.Data()
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write([]byte(raw)); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		return c.Quit()
+	}()
+	if err != nil {
+		s.t.Fatalf("send from %s to %s: %v\n%s", from, to, err, s.Log())
 	}
 }
 
