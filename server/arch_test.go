@@ -21,6 +21,7 @@ const module = "github.com/traybell/traybell/"
 var imports = map[string][]string{
 	// rules: pure values and functions
 	"server/internal/account":    {"shared/grant", "shared/api"},
+	"server/internal/letter":     {},
 	"server/internal/device":     {"server/internal/account", "shared/link", "shared/grant", "shared/api"},
 	"server/internal/ticket":     {"server/internal/account", "server/internal/device", "server/internal/ticket/sla", "shared/api", "shared/catalogue"},
 	"server/internal/ticket/sla": {"server/internal/account", "shared/api"},
