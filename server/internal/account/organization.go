@@ -155,3 +155,30 @@ func StandIns(responsible []ID, absences []Absence, day Day) map[ID]ID {
 	}
 	return out
 }
+
+// MaxTemplates is how many templates of organizations a server keeps.
+const MaxTemplates = 50
+
+// Template is what a new organization can start with: settings of one, kept under a name.
+type Template struct {
+	ID            string
+	Name          string
+	SupportPhone  string
+	Plan          Plan
+	MembersSeeAll bool
+	ProductName   string
+	TrayTitle     string
+	TimeZone      string
+	CreatedAt     time.Time
+}
+
+// TemplateOf keeps an organization's settings. Its people, domains and logo are its own.
+func TemplateOf(o Organization, name string) Template {
+	return Template{Name: name, SupportPhone: o.SupportPhone, Plan: o.Has(), MembersSeeAll: o.MembersSeeAll, ProductName: o.ProductName, TrayTitle: o.TrayTitle, TimeZone: o.TimeZone}
+}
+
+// Apply gives an organization the template's settings.
+func (t Template) Apply(o Organization) Organization {
+	o.SupportPhone, o.Plan, o.MembersSeeAll, o.ProductName, o.TrayTitle, o.TimeZone = t.SupportPhone, t.Plan, t.MembersSeeAll, t.ProductName, t.TrayTitle, t.TimeZone
+	return o
+}

@@ -196,7 +196,7 @@ var doneWords = func() map[string]string {
 	for prefix, words := range map[string]string{
 		"web.done.":       "answered sent noted taken assigned created moved severity left withdrawn solved saved password login token key phone renamed removed signedout mail mail.off mail.again mail.gone",
 		"account.done.":   "others factor factor.off factor.reset sms sms.off",
-		"people.done.":    "organization deputy deputy.back role enabled disabled revoked forgotten",
+		"people.done.":    "organization template template.removed deputy deputy.back role enabled disabled revoked forgotten",
 		"devices.done.":   "linked unlinked",
 		"tickets.done.":   "sorted booked unbooked watched unwatched merged unmerged joined held set followed expected",
 		"directory.done.": "directory directory.removed",

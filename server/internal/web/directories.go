@@ -258,7 +258,7 @@ func (s *Server) redirectURI(id account.DirectoryID) string {
 // leaveForProvider sends the browser to a provider. What it needs when it comes back goes along in a sealed cookie.
 func (s *Server) leaveForProvider(c *call) error {
 	id := account.DirectoryID(c.r.PathValue("id"))
-	location, kept, err := s.o.People.BeginProvider(c.ctx, id, s.redirectURI(id), local(c.r.URL.Query().Get("next"), "/tickets"), c.address())
+	location, kept, err := s.o.People.BeginProvider(c.ctx, id, s.redirectURI(id), local(c.r.URL.Query().Get("next"), "/"), c.address())
 	if errors.Is(err, desk.ErrLimited) || isDirectoryError(err) {
 		return s.showSignIn(c, http.StatusUnprocessableEntity, signInView{Next: "/tickets", Error: desk.Text(err, c.Language())}, "")
 	}
@@ -294,7 +294,7 @@ func (s *Server) backFromProvider(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.halfway(step, local(next, "/tickets"))
+	return c.halfway(step, local(next, "/"))
 }
 
 // byDomain goes to the provider to which an address's domain belongs, whether or not there is an account. ok is false when

@@ -21,7 +21,7 @@ type signInView struct {
 }
 
 func (s *Server) signIn(c *call) error {
-	next := local(c.r.URL.Query().Get("next"), "/tickets")
+	next := local(c.r.URL.Query().Get("next"), "/")
 	if c.me.ID != "" {
 		return c.redirect(next)
 	}
@@ -51,7 +51,7 @@ func (s *Server) showSignIn(c *call, status int, v signInView, email string) err
 
 func (s *Server) doSignIn(c *call) error {
 	get := c.r.PostFormValue
-	v := signInView{Next: local(get("next"), "/tickets")}
+	v := signInView{Next: local(get("next"), "/")}
 	if get("step") == "sso" {
 		ok, err := s.byDomain(c, get("email"), v.Next)
 		if ok || err != nil {
@@ -84,7 +84,7 @@ func (c *call) halfway(step people.Step, next string) error {
 	if len(step.Factors) == 0 {
 		to = "/factors/new"
 	}
-	if next != "/tickets" {
+	if next != "/" {
 		to += "?next=" + escape(next)
 	}
 	return c.redirect(to)
@@ -192,7 +192,7 @@ func (s *Server) makeFirst(c *call) error {
 		return err
 	}
 	s.brand.forget()
-	return c.halfway(in, "/tickets")
+	return c.halfway(in, "/")
 }
 
 // invitationView is the page that an invitation's link opens.
@@ -226,7 +226,7 @@ func (s *Server) acceptInvitation(c *call) error {
 	if get("step") == "accept" {
 		in, err := s.o.People.AcceptInvitation(c.ctx, token, people.NewAccount{Name: get("name"), Password: get("password"), Language: c.Language(), Address: c.address(), UserAgent: c.r.UserAgent()})
 		if err == nil {
-			return c.halfway(in, "/tickets")
+			return c.halfway(in, "/")
 		}
 		if !errors.Is(err, desk.ErrInvalid) && !errors.Is(err, desk.ErrConflict) {
 			return err

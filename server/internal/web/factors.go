@@ -66,7 +66,7 @@ func (s *Server) factorPage(c *call, f func(a desk.Actor, v factorView) error) e
 	}
 	next := c.r.FormValue("next")
 	if signingUp {
-		next = local(next, "/tickets")
+		next = local(next, "/")
 	} else {
 		next = "/settings/security"
 	}

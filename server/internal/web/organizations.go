@@ -77,24 +77,47 @@ func planWords(p account.Plan) []planWord {
 	return []planWord{{"tickets", p.Tickets}, {"device", p.OwnDevice}, {"assets", p.Assets}}
 }
 
-// newOrganizationView is the form of a new customer.
-type newOrganizationView struct{ Name field }
+// newOrganizationView is the form of a new customer, with what it can start with.
+type newOrganizationView struct {
+	Name      field
+	Templates []choice
+	Error     string
+}
 
 func (s *Server) newOrganization(c *call) error {
-	if !c.actor.May(account.OrganizationsManage) || !c.actor.Reach.All {
-		return desk.Fail(desk.ErrDenied)
-	}
 	return s.showNewOrganization(c, http.StatusOK, "", "")
 }
 
 func (s *Server) showNewOrganization(c *call, status int, name, problem string) error {
+	list, err := s.o.People.Templates(c.ctx, c.actor)
+	if err != nil {
+		return err
+	}
 	v := newOrganizationView{Name: field{Name: "name", Label: c.T("people.organization.name"), Type: "text", Value: name, Max: account.MaxName, Required: true, Focus: true, Auto: "off", Error: problem}}
+	chosen := c.r.PostFormValue("template")
+	for _, m := range list {
+		v.Templates = append(v.Templates, choice{Code: m.ID, Word: m.Name, Rule: c.template(m), Current: m.ID == chosen})
+	}
 	return c.showAs(status, "organization-new", c.page("organizations", c.T("people.organization.new"), v))
+}
+
+// template puts into words what a template sets.
+func (c *call) template(m account.Template) string {
+	parts := []string{c.plan(account.Organization{Plan: m.Plan})}
+	if m.MembersSeeAll {
+		parts = append(parts, c.T("people.members.all"))
+	}
+	for _, p := range []pair{{"people.zone", m.TimeZone}, {"people.phone", m.SupportPhone}, {"people.product", m.ProductName}, {"people.tray", m.TrayTitle}} {
+		if p.Value != "" {
+			parts = append(parts, c.T(p.Name)+": "+p.Value)
+		}
+	}
+	return strings.Join(parts, " · ")
 }
 
 func (s *Server) makeOrganization(c *call) error {
 	name := c.r.PostFormValue("name")
-	o, err := s.o.People.CreateOrganization(c.ctx, c.actor, name)
+	o, err := s.o.People.CreateOrganizationFrom(c.ctx, c.actor, name, c.r.PostFormValue("template"))
 	if errors.Is(err, desk.ErrInvalid) || errors.Is(err, desk.ErrConflict) {
 		return s.showNewOrganization(c, http.StatusUnprocessableEntity, name, desk.Text(err, c.Language()))
 	}
@@ -104,11 +127,26 @@ func (s *Server) makeOrganization(c *call) error {
 	return c.redirect("/organizations/" + string(o.ID) + "?done=organization")
 }
 
+// keepTemplate keeps an organization's settings for new ones.
+func (s *Server) keepTemplate(c *call) error {
+	id := account.OrganizationID(c.r.PathValue("id"))
+	_, err := s.o.People.KeepTemplate(c.ctx, c.actor, id, c.r.PostFormValue("template"))
+	return s.organizationDone(c, id, err, "template")
+}
+
+func (s *Server) dropTemplate(c *call) error {
+	if err := s.o.People.DropTemplate(c.ctx, c.actor, c.r.PostFormValue("template")); err != nil {
+		return err
+	}
+	return c.redirect("/organizations/new?done=template.removed")
+}
+
 // organizationView is the page of one organization.
 type organizationView struct {
 	ID, Name, Lead string
 	Own            bool // the reader's own: without the way back to all
 	Manage, Sell   bool
+	Keep           *field // as a template
 	Provider       bool
 	Error          string
 	Licensed       string
@@ -206,6 +244,9 @@ func (s *Server) showOrganization(c *call, status int, id account.OrganizationID
 		for _, k := range planWords(o.Plan) {
 			v.Plan = append(v.Plan, choice{Code: k.word, Word: c.T("people.plan." + k.word), Rule: c.T("people.plan." + k.word + ".hint"), Current: k.on})
 		}
+	}
+	if o.Sell && c.actor.Reach.All {
+		v.Keep = &field{Name: "template", Label: c.T("people.template.name"), Type: "text", Value: o.Name, Max: account.MaxName, Required: true, Auto: "off"}
 	}
 	if c.actor.MayIn(account.EnrolmentManage, o.ID) {
 		keys, err := s.o.Devices.EnrolmentKeys(c.ctx, c.actor)

@@ -169,3 +169,29 @@ func TestMembersSeeEachOthersTicketsIfTheirOrganizationSaysSo(t *testing.T) {
 	carla.post(page, "form", "members", "zone", "Europe/Rome").to(t, "/organization")
 	davide.get(ticket).want(t, http.StatusNotFound)
 }
+
+func TestNewOrganizationStartsWithATemplate(t *testing.T) {
+	anna, marco := open(t, portal, sample.Anna), open(t, portal, sample.Marco)
+	done := func(to string) string { to, _, _ = strings.Cut(to, "?"); return to }
+	model := done(anna.post("/organizations/new", "name", "Model").to(t, "/organizations/"))
+	anna.post(model, "form", "plan", "plan", "device").to(t, model)
+	anna.post(model, "form", "brand", "name", "Model", "phone", "06 77", "product", "Model Help", "tray", "Help").to(t, model)
+	anna.post(model, "form", "members", "all", "yes", "zone", "Europe/Rome").to(t, model)
+	marco.post(model+"/template", "template", "Small office").want(t, http.StatusForbidden)
+	anna.post(model+"/template", "template", "").want(t, http.StatusUnprocessableEntity)
+	anna.post(model+"/template", "template", "Small office").to(t, model)
+	anna.post(model+"/template", "template", "Small office").want(t, http.StatusUnprocessableEntity, "A template has this name already")
+	form := anna.get("/organizations/new").want(t, http.StatusOK, "Small office", "Own device", "Time zone: Europe/Rome", "06 77", "Model Help")
+	template := pathOf(t, form.body, `<option value="([^"]+)">Small office`)
+
+	fresh := done(anna.post("/organizations/new", "name", "Fresh", "template", template).to(t, "/organizations/"))
+	anna.get(fresh).want(t, http.StatusOK, `value="06 77"`, `value="Model Help"`, `value="Help"`, `value="Europe/Rome"`, `name="all" value="yes" checked`, `value="device" checked`)
+	if strings.Contains(anna.get(fresh).body, `value="tickets" checked`) {
+		t.Error("the plan is not the template's")
+	}
+	marco.post("/organizations/templates/remove", "template", template).want(t, http.StatusForbidden)
+	anna.post("/organizations/templates/remove", "template", template).to(t, "/organizations/new")
+	anna.post("/organizations/new", "name", "Late", "template", template).want(t, http.StatusUnprocessableEntity, "removed meanwhile")
+	anna.get("/organizations?q=late").want(t, http.StatusOK, "No organization fits")
+	anna.get(fresh).want(t, http.StatusOK, `value="06 77"`)
+}

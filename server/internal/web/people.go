@@ -211,6 +211,7 @@ type personView struct {
 	State, Kind, Icon       string
 	Own, Manage, Self       bool
 	Invited, Disabled       bool
+	Factor                  bool // it has a second factor that can be reset
 	Facts                   []pair
 	Roles                   []choice
 	Link                    string // a fresh invitation's, shown once
@@ -228,6 +229,7 @@ func (s *Server) showPerson(c *call, status int, v personView) error {
 	}
 	v.ID, v.Name, v.Own, v.Manage, v.Self, v.Disabled = string(m.ID), c.formerName(m.Name), !c.actor.Role.Staff(), m.Manage, m.Self, m.Disabled
 	v.Invited = m.RegisteredAt.IsZero() && m.Directory == ""
+	v.Factor = m.Manage && m.SecondFactor && !m.Disabled
 	v.Kind, v.Icon, v.State = c.state(m.Account)
 	fact := func(id, value string) {
 		if value != "" {
@@ -273,6 +275,11 @@ func (s *Server) changePerson(c *call) error {
 		done, err = "disabled", s.o.People.Disable(c.ctx, c.actor, id)
 	case "enable":
 		done, err = "enabled", s.o.People.Enable(c.ctx, c.actor, id)
+	case "factor":
+		var m people.MemberView
+		if m, err = s.o.People.Member(c.ctx, c.actor, id); err == nil {
+			done, err = "factor.reset", s.o.People.ResetFactor(c.ctx, c.actor, m.Email)
+		}
 	case "revoke":
 		done, err = "revoked", s.o.People.RevokeInvitation(c.ctx, c.actor, id)
 	case "invite":

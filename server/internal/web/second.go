@@ -87,7 +87,7 @@ func (s *Server) showSecond(c *call, status int, factors []account.Factor, v sec
 }
 
 func (s *Server) secondFactor(c *call) error {
-	v := secondView{Action: "/second-factor", Next: local(c.r.FormValue("next"), "/tickets")}
+	v := secondView{Action: "/second-factor", Next: local(c.r.FormValue("next"), "/")}
 	if c.me.ID != "" {
 		return c.redirect(v.Next)
 	}
@@ -104,7 +104,7 @@ func (s *Server) secondFactor(c *call) error {
 
 func (s *Server) proveFactor(c *call) error {
 	get := c.r.PostFormValue
-	v := secondView{Action: "/second-factor", Next: local(get("next"), "/tickets"), Kind: get("kind")}
+	v := secondView{Action: "/second-factor", Next: local(get("next"), "/"), Kind: get("kind")}
 	step, ok, err := c.step()
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (s *Server) showAgain(c *call, status int, sealed string, v secondView) err
 }
 
 func (s *Server) stepUp(c *call) error {
-	next := local(c.r.URL.Query().Get("next"), "/tickets")
+	next := local(c.r.URL.Query().Get("next"), "/")
 	if desk.NeedFresh(c.actor, c.now) == nil {
 		return c.redirect(next)
 	}
@@ -251,14 +251,14 @@ func (s *Server) proveAgain(c *call) error {
 		return err
 	}
 	if k.Method != http.MethodPost {
-		return c.redirect(local(k.URI, "/tickets"))
+		return c.redirect(local(k.URI, "/"))
 	}
 	return c.goOn(k)
 }
 
 // goOn answers the request that has waited, as if it came now.
 func (c *call) goOn(k kept) error {
-	to, err := url.Parse(local(k.URI, "/tickets"))
+	to, err := url.Parse(local(k.URI, "/"))
 	if err != nil {
 		return errors.Join(errForm, err)
 	}

@@ -15,6 +15,7 @@ import (
 // settingsView is the page of what belongs to the person who reads it.
 type settingsView struct {
 	Email, Role        string
+	Data               string // address of the export of one's own data
 	Name               field
 	Languages          []languageChoice
 	Themes             []choice
@@ -37,7 +38,7 @@ type settingsState struct {
 func (s *Server) settings(c *call) error { return s.showSettings(c, settingsState{}) }
 
 func (s *Server) showSettings(c *call, st settingsState) error {
-	v := settingsView{
+	v := settingsView{Data: "/people/" + string(c.me.ID) + "/data.zip",
 		Email: c.me.Email, Role: c.T("web.role." + string(c.me.Role)), HasTokens: c.actor.May(account.TokensManage), InviteLink: st.inviteLink,
 		Name: field{Name: "name", Label: c.T("web.name"), Type: "text", Value: c.me.Name, Max: account.MaxName, Required: true, Auto: "name", Error: st.name},
 	}

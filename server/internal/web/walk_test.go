@@ -111,10 +111,20 @@ var rules = map[string]rule{
 	"POST /settings/tokens":                  {verdi: "lta", form: "name=script&days=90&right=tickets.all"},
 	"POST /settings/invite":                  {verdi: "ra", form: "email={fresh}&role=requester"},
 	"GET /organization":                      {verdi: "ra"},
+	"GET /people":                            {verdi: "rlta"},
+	"GET /people/invite":                     {verdi: "ra"},
+	"POST /people/invite":                    {verdi: "ra", form: "people={fresh}&role=requester"},
+	"GET /people/{id}":                       {verdi: "qrta", neri: "lta"},
+	"POST /people/{id}":                      {verdi: "ra", neri: "a", form: "do=enable"},
+	"GET /people/{id}/data.zip":              {verdi: "qra", neri: "a"},
+	"GET /devices/overview":                  {verdi: "rlta"},
+	"GET /devices/overview.csv":              {verdi: "rlta"},
 	"GET /organizations":                     {verdi: "rlta"},
 	"GET /organizations/new":                 {verdi: "a"},
 	"POST /organizations/new":                {verdi: "a", form: "name={fresh}"},
 	"GET /organizations/{id}":                {verdi: "rta", neri: "lta"},
+	"POST /organizations/templates/remove":   {verdi: "a", form: "template={template}"},
+	"POST /organizations/{id}/template":      {verdi: "a", neri: "a", form: "template={fresh}"},
 	"POST /organizations/{id}":               {verdi: "ra", neri: "a", form: "form=members&all=yes"},
 	"GET /organizations/{id}/logo":           {verdi: "qrta", neri: "lta"},
 	"POST /organizations/{id}/logo":          {verdi: "a", neri: "a", form: "logo="},
@@ -338,6 +348,11 @@ func (w *walker) things(pattern, text, org string) string {
 		fail(err)
 		return list.Mails[0].ID
 	})
+	fill("{template}", func() string {
+		m, err := w.People.KeepTemplate(ctx, desk.System(), w.orgs[org], fmt.Sprintf("Template %d", w.n))
+		fail(err)
+		return m.ID
+	})
 	fill("{kind}", func() string { return "desktop" })
 	fill("{id}", func() string {
 		switch {
@@ -356,7 +371,7 @@ func (w *walker) things(pattern, text, org string) string {
 		case strings.Contains(pattern, "/organizations/"):
 			return string(w.orgs[org])
 		}
-		return string(w.who['q'].Account.ID)
+		return string(w.authors[org].Account)
 	})
 	fill("{fresh}", func() string { return fmt.Sprintf("new%d@verdi.it", w.n) })
 	fill("{device}", func() string { return w.devices[org].ID })

@@ -258,7 +258,7 @@ func TestNobodyReadsWithoutSigningIn(t *testing.T) {
 	for _, path := range []string{ticketPath(filled.Ticket) + "/messages", "/tickets/new", "/sessions", "/devices/enrol", "/settings/security/password", "/sign-out", "/devices/" + filled.Device + "/remove"} {
 		b.post(path, "text", "x").want(t, http.StatusUnauthorized)
 	}
-	b.get("/sign-in?next=https://evil.example/").want(t, http.StatusOK, `name="next" value="/tickets"`)
+	b.get("/sign-in?next=https://evil.example/").want(t, http.StatusOK, `name="next" value="/"`)
 }
 
 func TestForeignThingsDoNotExist(t *testing.T) {
@@ -442,13 +442,13 @@ func TestAuthenticatorApp(t *testing.T) {
 	in := open(t, portal, "")
 	in.post("/sign-in", "email", "totp@example.com", "password", sample.Password).to(t, "/second-factor")
 	in.post("/second-factor", "kind", "app", "code", "123").want(t, http.StatusUnprocessableEntity, `role="alert"`)
-	in.post("/second-factor", "kind", "app", "code", peopletest.Code(secret, time.Now().Add(30*time.Second))).to(t, "/tickets")
+	in.post("/second-factor", "kind", "app", "code", peopletest.Code(secret, time.Now().Add(30*time.Second))).to(t, "/")
 	in.get("/tickets").want(t, http.StatusOK, "Tina")
 
 	other := open(t, portal, "")
 	other.post("/second-factor", "kind", "recovery", "code", codes[0]).want(t, http.StatusUnprocessableEntity) // without the password
 	other.post("/sign-in", "email", "totp@example.com", "password", sample.Password).to(t, "/second-factor")
-	other.post("/second-factor", "kind", "recovery", "code", codes[0]).to(t, "/tickets")
+	other.post("/second-factor", "kind", "recovery", "code", codes[0]).to(t, "/")
 
 	// A second app, then the first one goes.
 	_, none := app(in)

@@ -55,6 +55,8 @@ var Actions = []string{
 	"organization.changed",
 	"organization.made",
 	"organization.phone_set",
+	"organization_template.made",
+	"organization_template.removed",
 	"session.active",
 	"session.allowed",
 	"session.asked",

@@ -220,27 +220,8 @@ func (p *People) Provider(ctx context.Context) (o account.Organization, err erro
 }
 
 // CreateOrganization makes a customer with the full plan.
-func (p *People) CreateOrganization(ctx context.Context, a desk.Actor, name string) (o account.Organization, err error) {
-	if !a.System && !(a.May(account.OrganizationsManage) && a.Reach.All) {
-		return o, desk.Fail(desk.ErrDenied)
-	}
-	if name, err = account.CheckName(name); err != nil {
-		return o, desk.Fail(err)
-	}
-	err = p.o.Change(ctx, a, func(c *desk.Change) error {
-		if _, err := c.OrganizationByName(name); !errors.Is(err, store.ErrNotFound) {
-			if err == nil {
-				err = desk.Refuse(desk.ErrConflict, "organization_taken")
-			}
-			return err
-		}
-		o = account.Organization{ID: account.OrganizationID(c.NewID()), Name: name, Plan: account.FullPlan, CreatedAt: c.Now, Version: 1}
-		if err := c.InsertOrganization(o); err != nil {
-			return err
-		}
-		return c.Record("organization.made", organizationRef(o.ID), o.Name, nil)
-	})
-	return o, err
+func (p *People) CreateOrganization(ctx context.Context, a desk.Actor, name string) (account.Organization, error) {
+	return p.CreateOrganizationFrom(ctx, a, name, "")
 }
 
 func organizationRef(id account.OrganizationID) string { return "organization:" + string(id) }
