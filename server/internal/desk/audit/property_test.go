@@ -3,6 +3,7 @@ package audit_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -205,6 +206,10 @@ func TestRetentionLeavesAWholeLog(t *testing.T) {
 		if err := f.log.SetRetention(t.Context(), c.admin, 29); err == nil {
 			t.Error("29 days are accepted")
 		}
+		if err := f.log.SetRetention(t.Context(), c.admin, 30); !errors.Is(err, desk.ErrStepUp) {
+			t.Errorf("a login that has not proven its second factor sets how long the log is kept: %v", err)
+		}
+		c.admin.ConfirmedAt = f.now
 		if err := f.log.SetRetention(t.Context(), c.admin, 30); err != nil {
 			t.Fatal(err)
 		}
@@ -242,6 +247,7 @@ func TestRetentionLeavesAWholeLog(t *testing.T) {
 		if r.Problem != "" || r.Cut < 10 {
 			t.Errorf("got %+v", r)
 		}
+		c.admin.ConfirmedAt = f.now
 		if err := f.log.SetRetention(t.Context(), c.admin, 0); err != nil {
 			t.Fatal(err)
 		}
