@@ -25,6 +25,7 @@ type mailView struct {
 	Error       string
 	To          field // of the test
 	Report      *mailReport
+	Held        int    // mails that wait for a decision
 	Outbox      string // how many mails have not reached their recipients; empty: none
 }
 
@@ -55,7 +56,11 @@ func (s *Server) showMail(c *call, st mailState) error {
 	if err != nil {
 		return err
 	}
-	v := mailView{Set: set.Host != "", HasPassword: has, Error: st.err, Report: st.report}
+	waiting, err := s.o.Tickets.Quarantine(c.ctx, c.actor)
+	if err != nil {
+		return err
+	}
+	v := mailView{Held: len(waiting), Set: set.Host != "", HasPassword: has, Error: st.err, Report: st.report}
 	v.State = line{Kind: "off", Icon: "i-mail-off", Text: c.T("mail.page.unset")}
 	if v.Set {
 		v.State = line{Kind: "good", Icon: "i-circle-check", Text: c.T("mail.page.set", "Host", set.Host, "From", set.From)}

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -31,5 +32,28 @@ func TestMailIsSetTestedAndWaits(t *testing.T) {
 			b.get(path).want(t, 403)
 		}
 		b.post("/mail", "host", "evil.example", "from", "x@evil.example", "security", "tls").want(t, 403)
+	}
+}
+
+func TestHeldMailIsAcceptedWithOneClick(t *testing.T) {
+	if err := portal.Stranger(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	anna := open(t, portal, sample.Anna)
+	page := anna.get("/mail/held").want(t, 200, "Is your help desk open on Saturday?", "nothing proves it", "A machine has sent it")
+	at := strings.Index(page.body, "Is your help desk open on Saturday?")
+	id := regexp.MustCompile(`name="mail" value="([^"]+)"`).FindStringSubmatch(page.body[at:])
+	if id == nil {
+		t.Fatal("there is nothing to press")
+	}
+	to := anna.post("/mail/held/accept", "mail", id[1]).to(t, "/tickets/")
+	anna.get(to).want(t, 200, "We would like to become a customer.", "by mail")
+	anna.post("/mail/held/accept", "mail", id[1]).want(t, 409)
+	if a := anna.get("/mail/held"); strings.Contains(a.body, "Is your help desk open on Saturday?") {
+		t.Error("the accepted mail still waits")
+	}
+	for _, who := range []string{sample.Lucia, sample.Carla, sample.Marco} {
+		open(t, portal, who).get("/mail/held").want(t, 403)
+		open(t, portal, who).post("/mail/held/accept", "mail", "x").want(t, 403)
 	}
 }

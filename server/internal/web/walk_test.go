@@ -155,6 +155,9 @@ var rules = map[string]rule{
 	"POST /mail/outbox/link":                 {verdi: "a", form: "mail={mail}"},
 	"POST /mail/outbox/retry":                {verdi: "a", form: "mail={mail}"},
 	"POST /mail/outbox/discard":              {verdi: "a", form: "mail={mail}"},
+	"GET /mail/held":                         {verdi: "a"},
+	"POST /mail/held/accept":                 {verdi: "a", form: "mail={held}"},
+	"POST /mail/held/discard":                {verdi: "a", form: "mail={held}"},
 	"GET /start":                             {verdi: "a"},
 	"POST /start/dismiss":                    {verdi: "a"},
 }
@@ -340,6 +343,15 @@ func (w *walker) things(pattern, text, org string) string {
 			return err
 		}))
 		return id
+	})
+	fill("{held}", func() string {
+		w.n++
+		raw := fmt.Sprintf("From: eve@elsewhere.example\r\nMessage-ID: <held%d@elsewhere.example>\r\nSubject: Hello\r\n\r\nHello\r\n", w.n)
+		got, err := w.Tickets.Receive(w.t.Context(), deskticket.Incoming{Raw: []byte(raw)})
+		if err != nil || got.Outcome != "held" {
+			w.t.Fatal(got.Outcome, err)
+		}
+		return got.ID
 	})
 	fill("{mail}", func() string {
 		_, _, err := w.People.Invite(ctx, desk.System(), people.NewInvitation{Email: fmt.Sprintf("mail%d@verdi.it", w.n), Role: account.Requester})

@@ -25,6 +25,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/web"
 	"github.com/traybell/traybell/server/internal/web/pictures/sample"
 	"github.com/traybell/traybell/shared/catalogue"
@@ -217,6 +218,9 @@ func shots(full, empty *sample.Portal, f sample.Filled) []shot {
 		{name: "mail-unset", path: "/mail", as: sample.Anna},
 		{name: "mail", path: "/mail", as: sample.Anna, before: func() error { return full.MailServer(context.Background(), true) }, do: []action{chromedp.Click(`#test .btn-primary`), chromedp.WaitVisible(`#test .tb-say`)}},
 		{name: "outbox", path: "/mail/outbox", as: sample.Anna, before: func() error { return full.MailServer(context.Background(), false) }},
+		{name: "held", path: "/mail/held", as: sample.Anna, before: func() error { return full.Stranger(context.Background()) }},
+		{name: "mailed-decide", path: "/decide#token=" + full.SignMail(desk.TokenDecide, f.FromDevice, sample.Lucia), do: []action{chromedp.WaitVisible(`#text`)}},
+		{name: "mailed-confirm", path: "/confirm#token=" + full.SignMail(desk.TokenConfirm, f.FromDevice, sample.Lucia), do: []action{chromedp.WaitVisible(`button[value=confirm]`)}},
 		{name: "outbox-link", path: "/mail/outbox", as: sample.Anna, do: []action{chromedp.Click(`.tb-outbox .acts .btn`), chromedp.WaitVisible(`#link`)}},
 		{name: "not-found", path: "/tickets/999999", as: sample.Anna},
 		{name: "requester-tickets", path: "/tickets", as: sample.Lucia},

@@ -332,3 +332,17 @@ func (p *Portal) MailServer(ctx context.Context, set bool) error {
 func (p *Portal) SignMail(purpose string, number int64, address string) string {
 	return p.options.SignMail(purpose, number, address)
 }
+
+// Stranger lets mail come in that must wait for a decision.
+func (p *Portal) Stranger(ctx context.Context) error {
+	for _, raw := range []string{
+		"From: Eve Adams <eve@elsewhere.example>\r\nTo: help@rossi-it.example\r\nSubject: Is your help desk open on Saturday?\r\nMessage-ID: <s1@elsewhere.example>\r\n\r\nWe would like to become a customer.\r\n",
+		"From: Marco Conti <m.conti@rossi-it.example>\r\nTo: help@rossi-it.example\r\nSubject: Please change my password\r\nMessage-ID: <s2@elsewhere.example>\r\n\r\nAt once.\r\n",
+		"From: Backup <backup@nas.example>\r\nTo: help@rossi-it.example\r\nSubject: Backup finished\r\nAuto-Submitted: auto-generated\r\nMessage-ID: <s3@nas.example>\r\n\r\nAll is well.\r\n",
+	} {
+		if _, err := p.Tickets.Receive(ctx, deskticket.Incoming{Raw: []byte(raw), Mailbox: "sample"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
