@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/traybell/traybell/server/internal/account"
+	"github.com/traybell/traybell/server/internal/desk"
+	"github.com/traybell/traybell/server/internal/desk/people"
 )
 
 // Account is a person who can sign in.
@@ -18,6 +20,7 @@ type Account struct {
 	Language       string       `json:"language"`
 	SecondFactor   bool         `json:"second_factor"`
 	Directory      string       `json:"directory,omitempty" doc:"id of the directory in which the password is checked; none: here"`
+	Disabled       bool         `json:"disabled"`
 	Invited        bool         `json:"invited" doc:"has not accepted the invitation yet"`
 	LimitedTo      []string     `json:"limited_to,omitempty" doc:"ids of the organizations for which a technician works; none: all of them"`
 	CreatedAt      int64        `json:"created_at"`
@@ -29,7 +32,7 @@ func accountOf(a account.Account) Account {
 		limits = append(limits, string(o))
 	}
 	return Account{LimitedTo: limits, ID: string(a.ID), Email: a.Email, Name: a.Name, Role: a.Role, Organization: a.OrganizationName, OrganizationID: string(a.Organization), Language: a.Language,
-		SecondFactor: a.SecondFactor, Directory: string(a.Directory), Invited: a.RegisteredAt.IsZero(), CreatedAt: micros(a.CreatedAt)}
+		SecondFactor: a.SecondFactor, Disabled: a.Disabled, Directory: string(a.Directory), Invited: a.RegisteredAt.IsZero(), CreatedAt: micros(a.CreatedAt)}
 }
 
 // people registers what accounts do about accounts.
@@ -40,6 +43,7 @@ func (s *server) people() {
 	})
 
 	s.accounts()
+	s.account()
 	s.organizations()
 
 	type directoryName struct {
@@ -59,4 +63,77 @@ func (s *server) people() {
 		return &body[directoryList]{out}, err
 	})
 
+}
+
+// account registers what is done about one account.
+func (s *server) account() {
+	get := func(ctx context.Context, id account.ID) (*body[Account], error) {
+		m, err := s.People.Member(ctx, actorOf(ctx), id)
+		return &body[Account]{accountOf(m.Account)}, err
+	}
+	type oneAccount struct {
+		ID string `path:"id" maxLength:"36"`
+	}
+	register(s, operation("get-account", http.MethodGet, "/accounts/{id}", "One account", http.StatusOK), func(ctx context.Context, in *oneAccount) (*body[Account], error) {
+		return get(ctx, account.ID(in.ID))
+	})
+
+	type inviteInput struct {
+		Body struct {
+			Email        string       `json:"email" maxLength:"254"`
+			Role         account.Role `json:"role" enum:"requester,responsible,technician,administrator"`
+			Organization string       `json:"organization,omitempty" maxLength:"200" doc:"its name; empty: your own"`
+			Name         string       `json:"name,omitempty" maxLength:"200" doc:"empty: the address, until the person says it"`
+			Language     string       `json:"language,omitempty" enum:"en,it,de,ru" doc:"empty: yours"`
+		}
+	}
+	type invited struct {
+		Email     string `json:"email"`
+		Token     string `json:"token" doc:"what the invitation's link ends with: /invitation#token=…; shown only here"`
+		ExpiresAt int64  `json:"expires_at"`
+	}
+	register(s, operation("invite-account", http.MethodPost, "/accounts", "Invite somebody: the link goes out by e-mail and works once", http.StatusCreated), func(ctx context.Context, in *inviteInput) (*body[invited], error) {
+		b := in.Body
+		i, token, err := s.People.Invite(ctx, actorOf(ctx), people.NewInvitation{Email: b.Email, Role: b.Role, Organization: b.Organization, Name: b.Name, Language: b.Language})
+		if err != nil {
+			return nil, err
+		}
+		return &body[invited]{invited{i.Email, token, micros(i.ExpiresAt)}}, nil
+	})
+
+	type changeAccountInput struct {
+		ID   string `path:"id" maxLength:"36"`
+		Body struct {
+			Name     *string       `json:"name,omitempty" maxLength:"200"`
+			Role     *account.Role `json:"role,omitempty" enum:"requester,responsible,technician,administrator"`
+			Disabled *bool         `json:"disabled,omitempty" doc:"true signs the person out everywhere"`
+		}
+	}
+	register(s, operation("change-account", http.MethodPatch, "/accounts/{id}", "Change one thing of an account: its name, its role, or whether it is disabled", http.StatusOK), func(ctx context.Context, in *changeAccountInput) (*body[Account], error) {
+		a, id, b := actorOf(ctx), account.ID(in.ID), in.Body
+		said := 0
+		for _, given := range []bool{b.Name != nil, b.Role != nil, b.Disabled != nil} {
+			if given {
+				said++
+			}
+		}
+		if said != 1 { // each is a change of its own in the log, and two could be half done
+			return nil, desk.Fail(desk.ErrInvalid)
+		}
+		var err error
+		switch {
+		case b.Name != nil:
+			err = s.People.Rename(ctx, a, id, *b.Name)
+		case b.Role != nil:
+			err = s.People.ChangeRole(ctx, a, id, *b.Role)
+		case *b.Disabled:
+			err = s.People.Disable(ctx, a, id)
+		default:
+			err = s.People.Enable(ctx, a, id)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return get(ctx, id)
+	})
 }

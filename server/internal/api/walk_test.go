@@ -49,6 +49,9 @@ const allCallers = "qrltafdxnv"
 var operations = map[string]opRule{
 	"GET /accounts/me":               {verdi: "qrltaf"},
 	"GET /accounts":                  {verdi: "rlta"},
+	"GET /accounts/{id}":             {verdi: "qrta", neri: "lta"},
+	"POST /accounts":                 {verdi: "ra", body: `{"email":"{fresh}","role":"requester"}`},
+	"PATCH /accounts/{id}":           {verdi: "ra", neri: "a", body: `{"name":"Lucia"}`},
 	"GET /organizations":             {verdi: "qrltaf"},
 	"GET /directories":               {verdi: "qrltaf"},
 	"POST /organizations":            {verdi: "a", body: `{"name":"New {fresh}"}`},
@@ -173,6 +176,8 @@ func (w *opWalker) things(op, text, org string) string {
 			id = w.Enrol(w.t, fmt.Sprintf("PC-%d", 100+w.n), map[string]string{"verdi": "Studio Verdi", "neri": "Neri"}[org]).ID
 		case strings.HasPrefix(path, "/devices/"):
 			id = w.devices[org].ID
+		case strings.HasPrefix(path, "/accounts/"):
+			id = string(w.authors[org].Account)
 		case strings.HasPrefix(path, "/organizations/"):
 			fail(w.Store.Read(ctx, func(tx store.Tx) error {
 				o, err := tx.OrganizationByName(map[string]string{"verdi": "Studio Verdi", "neri": "Neri"}[org])

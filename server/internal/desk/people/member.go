@@ -159,6 +159,18 @@ func (p *People) ChangeRole(ctx context.Context, a desk.Actor, id account.ID, r 
 	})
 }
 
+// Rename gives an account another name.
+func (p *People) Rename(ctx context.Context, a desk.Actor, id account.ID, name string) error {
+	name, err := account.CheckName(name)
+	if err != nil {
+		return desk.Fail(err)
+	}
+	return p.change(ctx, a, id, "account.profile_changed", nil, func(c *desk.Change, who *account.Account) error {
+		who.Name = name
+		return c.SaveAccount(*who)
+	})
+}
+
 // Disable ends an account's logins and refuses new ones, until Enable. Its tickets stay.
 func (p *People) Disable(ctx context.Context, a desk.Actor, id account.ID) error {
 	return p.change(ctx, a, id, "account.disabled", nil, func(c *desk.Change, who *account.Account) error {
