@@ -126,4 +126,28 @@ type TicketFiled struct {
 	Subject string `json:"subject"`
 	Status  string `json:"status"`
 	Missing []int  `json:"missing,omitempty"` // indices of files that have not arrived yet
+
+	AnswerBy int64 `json:"answer_by,omitempty"` // when the first answer is expected; 0: nothing is promised
+}
+
+// SimilarAsked is the body of POST /api/v1/device/tickets/similar: the title that somebody types, and whom the
+// form is for.
+type SimilarAsked struct {
+	Title string `json:"title"`
+	Email string `json:"email,omitempty"`
+}
+
+// Similar answers SimilarAsked. It names nobody and shows no text of others.
+type Similar struct {
+	Ticket  string `json:"ticket,omitempty"`  // to which the asker can be added with MeToo
+	Own     int64  `json:"own,omitempty"`     // number of the asker's own ticket that is alike
+	People  int    `json:"people"`            // others of the organization who reported it today
+	Since   int64  `json:"since,omitempty"`   // when the newest of them did
+	Working bool   `json:"working,omitempty"` // somebody works on it
+}
+
+// MeToo is the body of POST /api/v1/device/tickets/{id}/me-too: who has the same trouble.
+type MeToo struct {
+	Email string `json:"email"`
+	Name  string `json:"name,omitempty"`
 }

@@ -94,6 +94,7 @@ func New(o Options) http.Handler {
 	s.api.UseMiddleware(s.authorise)
 	s.devicesOwn()
 	s.tickets()
+	s.ticketWork()
 	s.devices()
 	s.sessions()
 	s.people()

@@ -25,6 +25,7 @@ func (s *server) devicesOwn() {
 		return o
 	}
 
+	s.similarOwn(op)
 	enrol := op("enrol-device", http.MethodPost, "/device/enrol", "Enrol a device by an enrolment key")
 	enrol.Security = nil
 	type enrolInput struct {

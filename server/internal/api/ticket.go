@@ -42,13 +42,20 @@ type Ticket struct {
 	UpdatedAt    int64         `json:"updated_at"`
 	ResolvedAt   int64         `json:"resolved_at,omitempty"`
 	ClosedAt     int64         `json:"closed_at,omitempty"`
+	PausedUntil  int64         `json:"paused_until,omitempty"`
+	Held         bool          `json:"held,omitempty" doc:"waits for an approval"`
+	Queue        string        `json:"queue,omitempty"`
+	AnswerBy     int64         `json:"answer_by,omitempty" doc:"when the first answer is expected"`
+	SolutionBy   int64         `json:"solution_by,omitempty" doc:"when the solution is expected; missing while the ticket waits"`
+	Missed       bool          `json:"missed,omitempty" doc:"an answer or the solution came too late, or is late now"`
 }
 
 func ticketOf(k ticket.Ticket) Ticket {
 	return Ticket{ID: string(k.ID), Number: k.Number, Title: k.Title, Subject: k.Subject, Status: k.Status, Reason: k.Reason, Severity: k.Severity, Category: k.Category,
 		Organization: k.OrganizationName, Email: k.Requester.Email, Name: k.Requester.Name, Phone: k.Requester.Phone, Confirmed: k.Requester.Confirmed,
 		Device: string(k.Device), DeviceName: k.DeviceName, OSUser: k.OSUser, Language: k.Language, Source: k.Source, Assignee: string(k.Assignee), AssigneeName: k.AssigneeName,
-		CreatedAt: micros(k.CreatedAt), UpdatedAt: micros(k.UpdatedAt), ResolvedAt: micros(k.ResolvedAt), ClosedAt: micros(k.ClosedAt)}
+		CreatedAt: micros(k.CreatedAt), UpdatedAt: micros(k.UpdatedAt), ResolvedAt: micros(k.ResolvedAt), ClosedAt: micros(k.ClosedAt),
+		PausedUntil: micros(k.PausedUntil), Held: k.Held(), Queue: string(k.Queue), AnswerBy: micros(k.Promise.FirstDue), SolutionBy: micros(k.Promise.Due), Missed: k.Promise.Missed}
 }
 
 // TicketPage is one ticket with all that belongs to it.

@@ -60,6 +60,8 @@ var operations = map[string]opRule{
 	"GET /audit":                     {verdi: "qrltaf"}, // their own acts
 	"GET /devices":                   {verdi: "qrltaf"}, // from which they filed
 	"GET /devices/{id}":              {verdi: "rta", neri: "lta"},
+	"POST /tickets/{id}/time":        {verdi: "ta", neri: "lta", body: `{"minutes":5}`},
+	"PUT /tickets/{id}/merge":        {verdi: "ta", neri: "lta", body: `{"into":"{ticket}"}`},
 	"PATCH /devices/{id}":            {verdi: "ta", neri: "lta", body: `{"name":"PC-7"}`},
 	"DELETE /devices/{id}":           {verdi: "a", neri: "a"},
 	"POST /enrolment-keys":           {verdi: "a", body: `{}`},

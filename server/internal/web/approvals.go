@@ -78,7 +78,7 @@ func (s *Server) showApproval(c *call, status int, reason string, problem error)
 	view := approvalView{ID: p.ID, Hash: p.Hash, What: p.Requested.What, Decide: v.MayDecide && p.State != ticket.Expired, Recall: v.MayRecall, Number: p.Number, Reason: reason, Lead: c.T("tickets.approval.lead", "Name", v.Asked)}
 	view.Facts = []pair{{c.T("mail.approval.for"), p.Requested.For}, {c.T("mail.approval.kind"), c.T("mail.approval.kind." + string(p.Kind))}}
 	if p.Requested.EndsOn != "" {
-		view.Facts = append(view.Facts, pair{c.T("mail.approval.ends"), p.Requested.EndsOn})
+		view.Facts = append(view.Facts, pair{c.T("mail.approval.ends"), c.dayOf(account.Day(p.Requested.EndsOn))})
 	}
 	if p.Requested.Reason != "" {
 		view.Facts = append(view.Facts, pair{c.T("mail.approval.reason"), p.Requested.Reason})

@@ -186,9 +186,6 @@ func (s *Server) tickets(c *call) error {
 		row := ticketRow{Number: k.Number, Title: k.Title, Status: c.status(k.Status), Severity: c.severity(k.Severity), Updated: c.when(k.UpdatedAt)}
 		if staff {
 			row.Due = c.soon(k.Promise.Soonest())
-			if row.Due.Text == "" {
-				row.Due.Text = row.Updated.Text
-			}
 			row.Requester, row.Assignee = c.requester(k), k.AssigneeName
 			if k.Assignee == "" {
 				row.Assignee = c.T("web.nobody")

@@ -37,8 +37,10 @@ func (r reader) soon(t time.Time) dueView {
 	switch {
 	case t.IsZero():
 		return dueView{}
+	case left < 0 && r.daysAgo(t.In(r.zone)) == 0:
+		return dueView{r.T("tickets.late", "When", t.In(r.zone).Format("15:04")), "soon"}
 	case left < 0:
-		return dueView{r.T("tickets.late", "When", r.due(t)), "soon"}
+		return dueView{r.T("tickets.late", "When", r.day(t)), "soon"}
 	case left < time.Hour:
 		class := "today"
 		if left <= 15*time.Minute {

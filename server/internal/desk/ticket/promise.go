@@ -412,3 +412,11 @@ func followUp(c *desk.Change, old ticket.Ticket, text string) (ticket.Ticket, er
 	}
 	return k, event(c, k, fmt.Sprintf("%s %d", ticket.EventFollows, old.Number))
 }
+
+// answerBy is the promise of a first answer as devices are told it.
+func answerBy(k ticket.Ticket) int64 {
+	if k.Promise.FirstDue.IsZero() {
+		return 0
+	}
+	return k.Promise.FirstDue.UnixMicro()
+}

@@ -173,7 +173,7 @@ func (d *Tickets) FileFromDevice(ctx context.Context, from device.ID, t api.Devi
 				return err
 			}
 		}
-		filed = api.TicketFiled{ID: t.ID, Number: k.Number, Subject: k.Subject, Status: string(k.Status)}
+		filed = api.TicketFiled{ID: t.ID, Number: k.Number, Subject: k.Subject, Status: string(k.Status), AnswerBy: answerBy(k)}
 		for _, f := range t.Files {
 			filed.Missing = append(filed.Missing, f.Index)
 		}
@@ -228,7 +228,7 @@ func answer(tx store.Tx, id ticket.ID) (api.TicketFiled, error) {
 	if err != nil {
 		return api.TicketFiled{}, err
 	}
-	filed := api.TicketFiled{ID: string(k.ID), Number: k.Number, Subject: k.Subject, Status: string(k.Status)}
+	filed := api.TicketFiled{ID: string(k.ID), Number: k.Number, Subject: k.Subject, Status: string(k.Status), AnswerBy: answerBy(k)}
 	for _, f := range files {
 		if f.Message == "" && f.Index >= 0 && !f.Arrived {
 			filed.Missing = append(filed.Missing, f.Index)
