@@ -295,7 +295,9 @@ func TestKilledSessionProgramLeavesNothingToTheTechnician(t *testing.T) {
 		t.Fatalf("refused: %+v", refused)
 	}
 	c := newConsole(t, conn)
-	c.typed("setsid sh -c 'trap \"\" TERM HUP; echo $$ > " + dir + "/pid; sleep 1003' </dev/null >/dev/null 2>&1 & sleep 0.3; kill -9 $PPID\n")
+	c.typed("echo rea''dy\n")
+	c.until("ready") // this machine's own profile runs first, for as long as it likes
+	c.typed("setsid sh -c 'trap \"\" TERM HUP; echo $$ > " + dir + "/pid; sleep 1003' </dev/null >/dev/null 2>&1 & until test -s " + dir + "/pid; do sleep 0.1; done; kill -9 $PPID\n")
 	var pid string
 	r.eventually("the session has ended", func() bool {
 		b, err := os.ReadFile(filepath.Join(dir, "pid"))
