@@ -113,12 +113,16 @@ func run(ctx context.Context, out string, only *regexp.Regexp, languages, themes
 	defer stop()
 
 	p := &painter{full: full, out: out, axe: axe, axeIn: axeLanguages, tokens: map[string]string{}, verbose: verbose}
+	customer, err := full.Brand(ctx)
+	if err != nil {
+		return 0, err
+	}
 	for _, language := range languages {
 		if err := full.Speak(ctx, language); err != nil {
 			return 0, err
 		}
 		tab, close := chromedp.NewContext(allocator)
-		for _, s := range shots(full, empty, f) {
+		for _, s := range shots(full, empty, f, customer) {
 			if !only.MatchString(s.name) {
 				continue
 			}
@@ -145,7 +149,7 @@ func readAxe(path string) ([]byte, error) {
 	return nil, errors.New("no axe-core found; run npm ci in server/internal/web")
 }
 
-func shots(full, empty *sample.Portal, f sample.Filled) []shot {
+func shots(full, empty *sample.Portal, f sample.Filled, customer sample.Customer) []shot {
 	ticket := fmt.Sprintf("/tickets/%d", f.Ticket)
 	session := func(id string) string { return "/sessions/" + id }
 	state := func(s string) action {
@@ -180,6 +184,9 @@ func shots(full, empty *sample.Portal, f sample.Filled) []shot {
 		{name: "devices", path: "/devices", as: sample.Anna},
 		{name: "organizations", path: "/organizations", as: sample.Anna},
 		{name: "organization", path: "/organization", as: sample.Carla},
+		{name: "organization-customer", path: "/organizations/" + customer.Organization, as: sample.Anna},
+		{name: "organization-new", path: "/organizations/new", as: sample.Anna},
+		{name: "person", path: "/people/" + customer.Person, as: sample.Anna},
 		{name: "people", path: "/people", as: sample.Anna},
 		{name: "people-invite", path: "/people/invite", as: sample.Carla},
 		{name: "device", path: "/devices/" + f.Device, as: sample.Marco},
