@@ -61,7 +61,7 @@ var operations = map[string]opRule{
 	"GET /devices":                   {verdi: "qrltaf"}, // from which they filed
 	"GET /devices/{id}":              {verdi: "rta", neri: "lta"},
 	"POST /tickets/{id}/time":        {verdi: "ta", neri: "lta", body: `{"minutes":5}`},
-	"PUT /tickets/{id}/merge":        {verdi: "ta", neri: "lta", body: `{"into":"{ticket}"}`},
+	"PUT /tickets/{id}/merge":        {verdi: "ta", neri: "lta", body: `{"into":"{id}"}`},
 	"PATCH /devices/{id}":            {verdi: "ta", neri: "lta", body: `{"name":"PC-7"}`},
 	"DELETE /devices/{id}":           {verdi: "a", neri: "a"},
 	"POST /enrolment-keys":           {verdi: "a", body: `{}`},

@@ -73,7 +73,10 @@ func (t Tx) countTicket(from, to counted) error {
 }
 
 // countAtMost is how many tickets are counted one by one; beyond it a list says "more than".
-const countAtMost = 1000
+const (
+	countAtMost   = 1000
+	countSearched = 200 // of a search
+)
 
 type statusCount struct {
 	status ticket.Status
@@ -88,13 +91,17 @@ func scanStatusCount(r row) (c statusCount, err error) { return c, r.Scan(&c.sta
 func (t Tx) TicketCounts(f TicketFilter) (counts map[ticket.Status]int, more bool, err error) {
 	f.Status, f.Sort = "", ""
 	var list []statusCount
+	bound := countAtMost
 	if scopes := f.counters(); scopes != nil {
 		w := &where{}
 		w.in("scope", scopes)
 		list, err = all(t, scanStatusCount, `select status, cast(sum(n) as bigint) from ticket_counts`+w.String()+` group by status`, w.args...)
 	} else {
-		from, w := t.ticketFrom(f)
-		list, err = all(t, scanStatusCount, `select status, count(*) from (select t.status `+from+w.String()+` limit `+w.next(countAtMost+1)+`) c group by status`, w.args...)
+		from, w, number := t.ticketFrom(f)
+		if number != "" {
+			bound = countSearched
+		}
+		list, err = all(t, scanStatusCount, `select status, count(*) from (select t.status `+from+w.String()+` limit `+w.next(bound+1)+`) c group by status`, w.args...)
 	}
 	counts = map[ticket.Status]int{}
 	sum := 0
@@ -104,7 +111,7 @@ func (t Tx) TicketCounts(f TicketFilter) (counts map[ticket.Status]int, more boo
 		}
 		sum += c.n
 	}
-	return counts, f.counters() == nil && sum > countAtMost, err
+	return counts, f.counters() == nil && sum > bound, err
 }
 
 // counters are the scopes whose counters answer f, or nil.

@@ -135,17 +135,20 @@ func (e *postgresEngine) index(t Tx, number int64, public, internal string) erro
 	return err
 }
 
-func (e *postgresEngine) match(w *where, words []string, internal bool) {
+func (e *postgresEngine) match(w *where, words []string, tag string, internal bool) string {
 	terms := make([]string, len(words))
 	for i, s := range words {
 		terms[i] = s + ":*" // words holds letters and digits only
 	}
-	q := strings.Join(terms, " & ")
-	if internal {
-		w.and("t.number in (select number from ticket_search where (public || internal) @@ to_tsquery('simple', ?))", q)
-		return
+	if tag != "" {
+		terms = append(terms, tag)
 	}
-	w.and("t.number in (select number from ticket_search where public @@ to_tsquery('simple', ?))", q)
+	column := "ticket_search.public"
+	if internal {
+		column = "(ticket_search.public || ticket_search.internal)"
+	}
+	w.and(column+" @@ to_tsquery('simple', ?) and t.number = ticket_search.number", strings.Join(terms, " & "))
+	return "ticket_search.number"
 }
 
 func (e *postgresEngine) claim(t Tx, kinds []string, now, until int64, limit int) ([]Job, error) {

@@ -352,16 +352,21 @@ func (e *sqliteEngine) index(_ Tx, number int64, public, internal string) error 
 	return nil
 }
 
-func (e *sqliteEngine) match(w *where, words []string, internal bool) {
+// match starts a query at the index of words, which FTS5 walks by descending number without sorting.
+func (e *sqliteEngine) match(w *where, words []string, tag string, internal bool) string {
 	terms := make([]string, len(words))
 	for i, s := range words {
 		terms[i] = `"` + s + `"*`
+	}
+	if tag != "" {
+		terms = append(terms, `"`+tag+`"`)
 	}
 	q := strings.Join(terms, " ")
 	if !internal {
 		q = "{public} : (" + q + ")"
 	}
-	w.and("t.number in (select rowid from ticket_search where ticket_search match ?)", q)
+	w.and("ticket_search match ? and t.number = ticket_search.rowid", q)
+	return "ticket_search.rowid"
 }
 
 func (e *sqliteEngine) claim(t Tx, kinds []string, now, until int64, limit int) ([]Job, error) {

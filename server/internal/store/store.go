@@ -58,7 +58,7 @@ type engine interface {
 
 	nextNumber(t Tx) (int64, error)
 	index(t Tx, number int64, public, internal string) error
-	match(w *where, words []string, internal bool)
+	match(w *where, words []string, tag string, internal bool) (number string)
 	prefix(w *where, column, prefix string)
 	claim(t Tx, kinds []string, now, until int64, limit int) ([]Job, error)
 }

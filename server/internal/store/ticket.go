@@ -180,8 +180,10 @@ func (s Sight) and(w *where) {
 	w.and("("+strings.Join(or, " or ")+")", args...)
 }
 
-func (t Tx) ticketWhere(f TicketFilter) *where {
-	w := &where{}
+// ticketWhere is the condition of f. number is the column by which a search for words is ordered; empty: there is
+// none.
+func (t Tx) ticketWhere(f TicketFilter) (w *where, number string) {
+	w = &where{}
 	if f.Sight != nil {
 		f.Sight.and(w)
 	}
@@ -245,35 +247,73 @@ func (t Tx) ticketWhere(f TicketFilter) *where {
 		if n, err := strconv.ParseInt(strings.TrimPrefix(q, "#"), 10, 64); err == nil && n > 0 {
 			w.and("t.number = ?", n)
 		} else if list := words(q); len(list) > 0 {
-			t.e.match(w, list, f.Internal)
+			number = t.e.match(w, list, f.tag(), f.Internal)
 		} else {
 			w.and("1 = 0") // nothing but punctuation
 		}
 	}
-	return w
+	return w, number
 }
+
+// tag is the word that stands in the index for the organization or requester that f is limited to, so that a
+// common word needs no walk through everybody's tickets.
+func (f TicketFilter) tag() string {
+	switch {
+	case f.Organization != "":
+		return tagOf("zo", string(f.Organization))
+	case f.Sight == nil:
+		return ""
+	case f.Sight.All && len(f.Sight.Within) == 1 && f.Sight.Account == "":
+		return tagOf("zo", string(f.Sight.Within[0]))
+	case !f.Sight.All && !f.Sight.Assigned && f.Sight.Account != "":
+		return tagOf("zr", string(f.Sight.Account))
+	}
+	return ""
+}
+
+// tagOf makes a word that nobody types out of an id.
+func tagOf(kind, id string) string { return kind + strings.ReplaceAll(indexed(id), " ", "") }
+
+// searched bounds what a search is sorted by another column than the number: the newest matches.
+const searched = 1000
 
 // ticketFrom is the tables and condition of f. A search by words starts at the index of words, from the newest
 // number down, so that a list stops as soon as it is full however many tickets hold the words.
-func (t Tx) ticketFrom(f TicketFilter) (string, *where) {
-	return "from tickets t", t.ticketWhere(f)
+func (t Tx) ticketFrom(f TicketFilter) (from string, w *where, number string) {
+	w, number = t.ticketWhere(f)
+	if number != "" {
+		return "from ticket_search cross join tickets t", w, number
+	}
+	return "from tickets t", w, ""
 }
 
-// Tickets lists tickets; those that sort alike are ordered newest first.
+// Tickets lists tickets; those that sort alike are ordered newest first. A search lists the newest first; by
+// another column it sorts the newest thousand.
 func (t Tx) Tickets(f TicketFilter) ([]ticket.Ticket, error) {
-	w := t.ticketWhere(f)
+	from, w, number := t.ticketFrom(f)
 	column := sorts[f.Sort]
 	if column == "" {
 		column = sorts[ticket.ByUpdated]
 	}
-	if !f.Ascending {
-		column += " desc"
+	direction := " desc"
+	if f.Ascending {
+		direction = ""
 	}
 	if f.Limit <= 0 {
 		f.Limit = 50
 	}
-	q := tickets + w.String() + " order by " + column + ", t.number desc limit " + w.next(f.Limit) + " offset " + w.next(max(f.Offset, 0))
-	return all(t, scanTicket, q, w.args...)
+	order := " order by " + column + direction + ", t.number desc"
+	q := tickets + w.String()
+	if number != "" {
+		switch f.Sort {
+		case "", ticket.ByUpdated, ticket.ByNumber:
+			q = strings.Replace(tickets, "from tickets t", from, 1) + w.String()
+			order = " order by " + number + direction
+		default:
+			q = tickets + " where t.number in (select t.number " + from + w.String() + " order by " + number + " desc limit " + strconv.Itoa(searched) + ")"
+		}
+	}
+	return all(t, scanTicket, q+order+" limit "+w.next(f.Limit)+" offset "+w.next(max(f.Offset, 0)), w.args...)
 }
 
 // TicketNews is a ticket that has moved, and who of staff has answered last meanwhile.
@@ -326,7 +366,11 @@ func (t Tx) IndexTicket(k ticket.Ticket, thread []ticket.Message) error {
 			internal.WriteString(m.AuthorName + " " + m.Text + " ")
 		}
 	}
-	return t.e.index(t, k.Number, indexed(public.String()), indexed(internal.String()))
+	tags := " " + tagOf("zo", string(k.Organization))
+	if k.Requester.Account != "" {
+		tags += " " + tagOf("zr", string(k.Requester.Account))
+	}
+	return t.e.index(t, k.Number, indexed(public.String())+tags, indexed(internal.String()))
 }
 
 const insertFile = `insert into files (id, ticket_id, message_id, position, name, type, size, sha256, arrived, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
