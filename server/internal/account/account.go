@@ -31,7 +31,11 @@ const (
 	Administrator Role = "administrator" // a technician who also decides about people, keys and settings
 )
 
-// Roles lists every role, from the fewest rights to the most.
+// Integration is the role of an account that is no person: a program of the provider or of an organization. It has
+// tokens, each with rights of its own, and no way to sign in. It is not among Roles: nobody is given it.
+const Integration Role = "integration"
+
+// Roles lists every role of people, from the fewest rights to the most.
 var Roles = []Role{Requester, Responsible, Technician, Administrator}
 
 // Errors of this package. Each is a sentence that a person can be shown.
@@ -201,6 +205,8 @@ func CheckName(s string) (string, error) {
 // nobody of staff is made, because staff reaches further.
 func MayInvite(rights Rights, reach Reach, role Role, into OrganizationID) bool {
 	switch {
+	case role == Integration: // is no person
+		return false
 	case !rights.Has(PeopleManage) || !reach.Has(into) || !rights.Covers(role.Rights()):
 		return false
 	case role == Requester:

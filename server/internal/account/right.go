@@ -115,6 +115,8 @@ func (r Role) Rights() Rights {
 		return RightsOf(TicketsWork, TicketsAll, DevicesView, DevicesManage, SessionsStart, AssistanceCreate, AssistanceEdit, AssistanceView, PeopleView, ReportsView, RecordingsView, TokensManage)
 	case Administrator:
 		return RightsOf(AllRights...)
+	case Integration:
+		return TokenRights
 	}
 	return 0
 }
@@ -165,14 +167,14 @@ func (a Account) May() (Rights, Reach) {
 	switch a.Role {
 	case Administrator:
 		return rights, Reach{All: true}
-	case Technician:
+	case Technician, Integration:
 		reach := Reach{All: len(a.Limits.Organizations) == 0, Organizations: a.Limits.Organizations, Queues: a.Limits.Queues}
 		return rights, reach
 	}
 	return rights, Reach{Organizations: []OrganizationID{a.Organization}}
 }
 
-// Limits narrow a technician to organizations or queues. Empty lists do not narrow.
+// Limits narrow a technician or an integration to organizations or queues. Empty lists do not narrow.
 type Limits struct {
 	Organizations []OrganizationID `json:"organizations,omitempty"`
 	Queues        []Queue          `json:"queues,omitempty"`

@@ -14,7 +14,7 @@ type Account struct {
 	ID             string       `json:"id"`
 	Email          string       `json:"email"`
 	Name           string       `json:"name"`
-	Role           account.Role `json:"role" enum:"requester,responsible,technician,administrator"`
+	Role           account.Role `json:"role" enum:"requester,responsible,technician,administrator,integration"`
 	Organization   string       `json:"organization"`
 	OrganizationID string       `json:"organization_id"`
 	Language       string       `json:"language"`

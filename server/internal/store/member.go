@@ -57,7 +57,7 @@ type AccountFilter struct {
 // frequent is how many accounts a word may choose before the list is walked by name instead of by the word.
 const frequent = 500
 
-// AccountPage lists accounts by name. It costs about as much as what it shows, however many there are: a rare word
+// AccountPage lists people by name. It costs about as much as what it shows, however many there are: a rare word
 // is followed through the index of words; frequent ones are met soon while the accounts are walked by name.
 func (t Tx) AccountPage(f AccountFilter) ([]account.Account, error) {
 	w := &where{}
@@ -70,6 +70,8 @@ func (t Tx) AccountPage(f AccountFilter) ([]account.Account, error) {
 	}
 	if f.Role != "" {
 		w.and("a.role = ?", f.Role)
+	} else {
+		w.and("a.role <> ?", account.Integration)
 	}
 	switch f.Directory {
 	case "":

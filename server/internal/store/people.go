@@ -31,11 +31,17 @@ func (t Tx) AccountByEmail(email string) (account.Account, error) {
 	return one(t, scanAccount, accounts+` where a.email = $1`, email)
 }
 
-// Accounts lists the accounts of some organizations, or of all when they are nil, by name.
+// Accounts lists the people of some organizations, or of all when they are nil, by name.
 func (t Tx) Accounts(within []account.OrganizationID) ([]account.Account, error) {
 	w := &where{}
 	w.within("a.organization_id", within)
+	w.and("a.role <> ?", account.Integration)
 	return all(t, scanAccount, accounts+w.String()+` order by a.name, a.id`, w.args...)
+}
+
+// Integrations lists the programs that have accounts, by name.
+func (t Tx) Integrations() ([]account.Account, error) {
+	return all(t, scanAccount, accounts+` where a.role = $1 and not a.disabled order by a.name, a.id`, account.Integration)
 }
 
 // Staff lists the accounts that a ticket may be given to, by name.

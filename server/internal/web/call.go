@@ -13,6 +13,7 @@ import (
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/desk/audit"
 	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
+	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/ticket"
 	"github.com/traybell/traybell/shared/catalogue"
@@ -130,6 +131,9 @@ func (c *call) page(place, title string, body any) page {
 		add("administration/tickets/categories", "i-adjustments", c.T("tickets.setup.menu"), c.T("tickets.setup.menu"), 0)
 		p.Menu[len(p.Menu)-1].Current = place == "administration"
 	}
+	if people.ManagesIntegrations(c.actor) {
+		add("integrations", "i-api", c.T("rights.api"), c.T("rights.api"), 0)
+	}
 	if deskmail.Manages(c.actor) {
 		add("mail", "i-mail", c.T("mail.page"), c.T("mail.page"), 0)
 	}
@@ -200,7 +204,7 @@ var doneWords = func() map[string]string {
 		"devices.done.":   "linked unlinked",
 		"tickets.done.":   "sorted booked unbooked watched unwatched merged unmerged joined held set followed expected",
 		"directory.done.": "directory directory.removed",
-		"rights.done.":    "limited",
+		"rights.done.":    "limited integration",
 	} {
 		for _, w := range strings.Fields(words) {
 			m[w] = prefix

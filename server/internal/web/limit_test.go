@@ -9,6 +9,7 @@ import (
 	"github.com/traybell/traybell/server/internal/desk"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	"github.com/traybell/traybell/server/internal/web/pictures/sample"
+	"github.com/traybell/traybell/shared/catalogue"
 )
 
 // TestTechnicianIsLimitedOnTheirPage narrows a technician by the form of their page, and widens them again.
@@ -35,4 +36,15 @@ func TestTechnicianIsLimitedOnTheirPage(t *testing.T) {
 	marco.post(own, "do", "limit", "where", "all").want(t, http.StatusForbidden)
 	anna.post(own, "do", "limit", "where", "all").to(t, own+"?done=limited")
 	marco.get(ticketPath(filled.Ticket)).want(t, http.StatusOK)
+}
+
+// TestEveryRightOfATokenHasWords: the form of a token shows words in every language, no ids.
+func TestEveryRightOfATokenHasWords(t *testing.T) {
+	for _, l := range catalogue.Languages {
+		for _, r := range account.TokenRights.List() {
+			if id := "rights.word." + string(r); catalogue.For(l).T(id) == id {
+				t.Errorf("%s is missing in %s", id, l)
+			}
+		}
+	}
 }

@@ -15,9 +15,15 @@ import (
 
 // tokensView is the page of the reader's own API tokens.
 type tokensView struct {
-	New    string // the fresh token, shown once
+	New  string // the fresh token, shown once
+	List tokenList
+	Form tokenForm
+}
+
+// tokenList are tokens, and where the form goes that ends one.
+type tokenList struct {
+	Action string
 	Tokens []tokenLine
-	Form   tokenForm
 }
 
 // tokenForm is the form by which a token is made.
@@ -47,7 +53,7 @@ func (s *Server) showTokens(c *call, status int, fresh string, problem error) er
 	if err != nil {
 		return err
 	}
-	v := tokensView{New: fresh, Tokens: c.tokenLines(list), Form: c.tokenForm(c.actor.Rights.And(account.TokenRights), fresh == "")}
+	v := tokensView{New: fresh, List: tokenList{"/settings/tokens/end", c.tokenLines(list)}, Form: c.tokenForm(c.actor.Rights.And(account.TokenRights), fresh == "")}
 	if problem != nil {
 		v.Form.Name.Error = desk.Text(problem, c.Language())
 	}

@@ -146,6 +146,12 @@ var rules = map[string]rule{
 	"GET /log":                               {verdi: "ra"},
 	"POST /log/export":                       {verdi: "a"},
 	"POST /log/keep":                         {verdi: "a", form: "days=400"},
+	"GET /integrations":                      {verdi: "a"},
+	"POST /integrations":                     {verdi: "a", form: "name={fresh}"},
+	"GET /integrations/{id}":                 {verdi: "a", neri: "a"},
+	"POST /integrations/{id}/tokens":         {verdi: "a", neri: "a", form: "name=x&days=30&right=tickets.all"},
+	"POST /integrations/{id}/tokens/end":     {verdi: "a", neri: "a", form: "token={integrationtoken}"},
+	"POST /integrations/{id}/remove":         {verdi: "a", neri: "a", form: "sure=yes"},
 	"GET /mail":                              {verdi: "a"},
 	"POST /mail":                             {verdi: "a"},
 	"POST /mail/remove":                      {verdi: "a"},
@@ -251,6 +257,7 @@ type walker struct {
 	devices     map[string]*servertest.Device
 	orgs        map[string]account.OrganizationID
 	responsible map[string]account.ID
+	token       string // of the integration made last
 	n           int
 }
 
@@ -382,11 +389,19 @@ func (w *walker) things(pattern, text, org string) string {
 			return string(id)
 		case strings.Contains(pattern, "/organizations/"):
 			return string(w.orgs[org])
+		case strings.Contains(pattern, "/integrations/"):
+			i, err := w.People.CreateIntegration(ctx, w.admin.Actor, fmt.Sprintf("Program %d", w.n), map[string]string{"verdi": "Studio Verdi", "neri": "Neri"}[org])
+			fail(err)
+			k, _, err := w.People.CreateIntegrationToken(ctx, w.admin.Actor, i.ID, people.NewToken{Name: "x", Life: time.Hour})
+			fail(err)
+			w.token = k.ID
+			return string(i.ID)
 		}
 		return string(w.authors[org].Account)
 	})
 	fill("{fresh}", func() string { return fmt.Sprintf("new%d@verdi.it", w.n) })
 	fill("{device}", func() string { return w.devices[org].ID })
+	fill("{integrationtoken}", func() string { return w.token })
 	return text
 }
 

@@ -64,6 +64,8 @@ var Actions = []string{
 	"grant.ended",
 	"grant.made",
 	"grant.refused",
+	"integration.made",
+	"integration.removed",
 	"invitation.revoked",
 	"mail.accepted",
 	"mail.discarded",

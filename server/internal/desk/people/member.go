@@ -69,6 +69,9 @@ func managesAccount(a desk.Actor, who account.Account) bool {
 // member loads an account that the actor may see.
 func member(tx store.Tx, a desk.Actor, id account.ID) (account.Account, error) {
 	who, err := tx.Account(id)
+	if err == nil && who.Role == account.Integration { // no person
+		err = store.ErrNotFound
+	}
 	if err == nil && a.Account != id && !a.MayIn(account.PeopleView, who.Organization) {
 		err = store.ErrNotFound
 	}

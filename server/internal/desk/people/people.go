@@ -215,7 +215,7 @@ func (p *People) Invite(ctx context.Context, a desk.Actor, n NewInvitation) (i a
 			}
 		case err != nil:
 			return err
-		case !known.RegisteredAt.IsZero() || known.Directory != "":
+		case !known.RegisteredAt.IsZero() || known.Directory != "" || known.Role == account.Integration:
 			return desk.Refuse(desk.ErrConflict, "email_taken")
 		case known.Role != n.Role || known.Organization != o.ID: // invited again, as somebody else
 			if err := mayMake(a, known.Role, known.Organization); err != nil {

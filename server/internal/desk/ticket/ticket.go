@@ -418,6 +418,9 @@ func (d *Tickets) contact(c *desk.Change, a desk.Actor, draft Draft, k *ticket.T
 			return err
 		}
 		k.Requester = ticket.Contact{Account: me.ID, Name: me.Name, Email: me.Email, Confirmed: true}
+		if me.Role == account.Integration {
+			k.Requester.Email = "" // its own is no mailbox
+		}
 	}
 	if k.Organization == "" {
 		o, err := c.Provider()

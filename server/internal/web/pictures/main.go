@@ -188,6 +188,7 @@ func shots(full, empty *sample.Portal, f sample.Filled, customer sample.Customer
 		{name: "organization-new", path: "/organizations/new", as: sample.Anna},
 		{name: "person", path: "/people/" + customer.Person, as: sample.Anna},
 		{name: "people", path: "/people", as: sample.Anna},
+		{name: "person-technician", path: "/people?role=technician", as: sample.Anna, do: []action{chromedp.Click(`main a[data-row]`), chromedp.WaitVisible(`#limit`)}},
 		{name: "people-invite", path: "/people/invite", as: sample.Carla},
 		{name: "device", path: "/devices/" + f.Device, as: sample.Marco},
 		{name: "device-own", path: "/devices/" + f.Device, as: sample.Lucia},
