@@ -91,7 +91,7 @@ func (p *People) CreateIntegration(ctx context.Context, a desk.Actor, name, orga
 			o, err = c.OrganizationByName(organization)
 		}
 		if errors.Is(err, store.ErrNotFound) {
-			return desk.Refuse(desk.ErrInvalid, "integration_organization")
+			return desk.Refuse(desk.ErrInvalid, "rights.integration_organization")
 		}
 		if err != nil {
 			return err
