@@ -155,5 +155,6 @@ func (c *serveCmd) mailboxes(in *instance, log *slog.Logger) (run []func(context
 		l := &mail.Listener{Tickets: in.tickets, LMTP: m.lmtp, Domain: in.url.Hostname(), Logger: log}
 		run = append(run, func(ctx context.Context) error { return l.Serve(ctx, on) })
 	}
-	return run, nil
+	fetcher := &mail.Fetcher{Mails: in.mails, Tickets: in.tickets, Logger: log}
+	return append(run, fetcher.Run), nil
 }

@@ -19,7 +19,7 @@ type heldMail struct {
 
 // heldReasons are the codes that the desk gives, in words.
 var heldReasons = map[string]string{
-	"unreadable": "unreadable", "automatic": "automatic", "no sender": "sender", "unverified": "unverified", "stranger": "stranger", "unknown sender": "unknown", "the organization has no tickets": "plan",
+	"unreadable": "unreadable", "automatic": "automatic", "no sender": "sender", "unverified": "unverified", "stranger": "stranger", "unknown sender": "unknown", "the organization has no tickets": "plan", "too large": "large",
 }
 
 func (s *Server) held(c *call) error {

@@ -23,6 +23,7 @@ import (
 	"github.com/traybell/traybell/server/internal/account"
 	"github.com/traybell/traybell/server/internal/desk"
 	deskdevice "github.com/traybell/traybell/server/internal/desk/device"
+	deskmail "github.com/traybell/traybell/server/internal/desk/mail"
 	"github.com/traybell/traybell/server/internal/desk/people"
 	deskticket "github.com/traybell/traybell/server/internal/desk/ticket"
 	"github.com/traybell/traybell/server/internal/device"
@@ -161,6 +162,9 @@ var rules = map[string]rule{
 	"POST /mail/outbox/link":                 {verdi: "a", form: "mail={mail}"},
 	"POST /mail/outbox/retry":                {verdi: "a", form: "mail={mail}"},
 	"POST /mail/outbox/discard":              {verdi: "a", form: "mail={mail}"},
+	"GET /mail/mailboxes":                    {verdi: "a"},
+	"POST /mail/mailboxes":                   {verdi: "a"},
+	"POST /mail/mailboxes/remove":            {verdi: "a", form: "mailbox={mailbox}"},
 	"GET /mail/held":                         {verdi: "a"},
 	"POST /mail/held/accept":                 {verdi: "a", form: "mail={held}"},
 	"POST /mail/held/discard":                {verdi: "a", form: "mail={held}"},
@@ -350,6 +354,13 @@ func (w *walker) things(pattern, text, org string) string {
 			return err
 		}))
 		return id
+	})
+	fill("{mailbox}", func() string {
+		err := w.Mails.AddMailbox(ctx, desk.System(), deskmail.Mailbox{Host: "imap.invalid", Security: deskmail.TLS, User: "help", Password: "not used"})
+		fail(err)
+		list, _, err := w.Mails.Mailboxes(ctx, desk.System())
+		fail(err)
+		return list[len(list)-1].ID
 	})
 	fill("{held}", func() string {
 		w.n++

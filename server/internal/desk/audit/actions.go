@@ -70,6 +70,8 @@ var Actions = []string{
 	"mail.accepted",
 	"mail.discarded",
 	"mail.link_shown",
+	"mail.mailbox_added",
+	"mail.mailbox_removed",
 	"mail.refused",
 	"mail.retried",
 	"mail.server_removed",

@@ -23,10 +23,11 @@ import (
 
 // Incoming is a mail as it arrived.
 type Incoming struct {
-	Raw     []byte
-	Mailbox string   // by which way: "smtp", "import", or a mailbox's address
-	To      []string // recipients of the envelope
-	Trusted string   // name of the server whose Authentication-Results count; empty: nobody's
+	Raw      []byte
+	Mailbox  string   // by which way: "smtp", "import", or a mailbox's address
+	To       []string // recipients of the envelope
+	TooLarge bool     // Raw is its header only: the mail itself was not taken over
+	Trusted  string   // name of the server whose Authentication-Results count; empty: nobody's
 }
 
 // Received is what became of a mail.
@@ -92,7 +93,12 @@ func (d *Tickets) Receive(ctx context.Context, in Incoming) (r Received, err err
 			return err
 		}
 		v := verdict{outcome: store.Held, why: "unreadable"}
-		if readErr == nil {
+		if readErr == nil && in.TooLarge {
+			v.why = "too large"
+			if err := d.turnAway(c, m); err != nil {
+				return err
+			}
+		} else if readErr == nil {
 			if v, err = d.sort(c, m, sums, in, false); err != nil {
 				return err
 			}
