@@ -584,6 +584,9 @@ func (m *Mails) Link(ctx context.Context, a desk.Actor, id string) (e Entry, lin
 	if err := may(a); err != nil {
 		return e, "", err
 	}
+	if err := desk.NeedFresh(a, m.o.Time()); err != nil { // whoever has the link can become somebody else
+		return e, "", err
+	}
 	err = m.o.Change(ctx, a, func(c *desk.Change) error {
 		l, err := c.Mail(id)
 		if err != nil {

@@ -93,6 +93,9 @@ func (m *Mails) AddMailbox(ctx context.Context, a desk.Actor, b Mailbox) error {
 	if err := may(a); err != nil {
 		return err
 	}
+	if err := desk.NeedFresh(a, m.o.Time()); err != nil {
+		return err
+	}
 	s, err := Server{Host: b.Host, Port: b.Port, Security: b.Security, User: b.User, Password: b.Password, From: "check@example.com"}.check()
 	if err != nil {
 		return desk.Fail(err)
@@ -208,7 +211,9 @@ func (m *Mails) Place(ctx context.Context, b Mailbox) (p Place, known bool, err 
 }
 
 // SetPlace notes how far a mailbox has been read.
-func (m *Mails) SetPlace(ctx context.Context, b Mailbox, p Place) error { return m.put(ctx, b, "place", p) }
+func (m *Mails) SetPlace(ctx context.Context, b Mailbox, p Place) error {
+	return m.put(ctx, b, "place", p)
+}
 
 // SetState notes how reading a mailbox goes.
 func (m *Mails) SetState(ctx context.Context, b Mailbox, reason string) error {
