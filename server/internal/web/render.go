@@ -63,6 +63,7 @@ func newRenderer(a *assets) (*renderer, error) {
 
 // page is what every frame needs besides the page's own Body.
 type page struct {
+	Name       string // of the template
 	Lang       string
 	Theme      string // auto, light, dark
 	Title      string
@@ -120,6 +121,7 @@ func (r *renderer) write(w http.ResponseWriter, status int, in frame, name strin
 	if t == nil {
 		return fmt.Errorf("no page %q in %q", name, p.Lang)
 	}
+	p.Name = name
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, string(in), p); err != nil {
 		return fmt.Errorf("render %s: %w", name, err)

@@ -102,8 +102,14 @@ func (p *People) addFactor(c *desk.Change, l account.Login, me account.Account, 
 	if err := c.InsertFactor(f); err != nil {
 		return d, err
 	}
+	known := !me.RegisteredAt.IsZero()
 	if l.State == account.LoginSetup {
 		if err := p.register(c, &me, l.Invitation); err != nil {
+			return d, err
+		}
+	}
+	if known {
+		if err := p.tell(c, desk.MailFactorChanged, me); err != nil {
 			return d, err
 		}
 	}
@@ -172,6 +178,13 @@ func (p *People) RemoveFactor(ctx context.Context, a desk.Actor, id string) erro
 		}
 		if len(list) < 2 {
 			return desk.Refuse(desk.ErrConflict, "factor_last")
+		}
+		me, err := c.Account(a.Account)
+		if err != nil {
+			return err
+		}
+		if err := p.tell(c, desk.MailFactorChanged, me); err != nil {
+			return err
 		}
 		return c.Record("account.second_factor_removed", ref(a.Account), a.Name, map[string]any{"factor": id})
 	})

@@ -124,3 +124,55 @@ func TestLostSecondFactor(t *testing.T) {
 		t.Errorf("%+v %v", step.Login, err)
 	}
 }
+
+func TestEveryChangeOfASecondFactorIsMailed(t *testing.T) {
+	s := servertest.Start(t)
+	s.Administrator(t)
+	lucia := s.Person(t, account.Requester, "lucia@verdi.it", "Studio Verdi")
+	notices := func() (n int) {
+		t.Helper()
+		box, err := s.Mails.Outbox(t.Context(), desk.System())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range box.Mails {
+			if m.Kind == desk.MailFactorChanged && m.To == "lucia@verdi.it" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := notices(); n != 0 {
+		t.Errorf("%d notices of a sign-up", n)
+	}
+	me, _, err := s.People.Login(t.Context(), lucia.Cookie, "::1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := s.People.BeginApp(t.Context(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.People.ConfirmApp(t.Context(), me, "Tablet", peopletest.Code(app.Secret, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if n := notices(); n != 1 {
+		t.Errorf("%d notices after another factor", n)
+	}
+	list, err := s.People.Factors(t.Context(), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.People.RemoveFactor(t.Context(), me, list[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if n := notices(); n != 2 {
+		t.Errorf("%d notices after its removal", n)
+	}
+	if err := s.People.RemoveFactor(t.Context(), me, list[1].ID); !errors.Is(err, desk.ErrConflict) {
+		t.Errorf("the last factor: %v", err)
+	}
+	if n := notices(); n != 2 {
+		t.Errorf("%d notices after a refusal", n)
+	}
+}

@@ -37,7 +37,10 @@ type action = chromedp.Action[chromedp.Void]
 type shot struct {
 	name   string
 	path   string
-	as     string // address; empty: nobody is signed in
+	as     string                                                     // address; empty: nobody is signed in
+	stale  bool                                                       // the second factor was proven some time ago
+	half   func(ctx context.Context, language string) (string, error) // cookie of somebody between password and second factor
+	door   func(ctx context.Context) (string, error)                  // token of a link, which path takes behind its #
 	do     []action
 	before func() error
 	on     *sample.Portal // empty: the filled one
@@ -58,7 +61,7 @@ func main() {
 	languages := flag.String("languages", strings.Join(catalogue.Languages, ","), "languages")
 	themes := flag.String("themes", "light,dark", "themes")
 	axe := flag.String("axe", "", "axe.min.js; default: the one in node_modules; - for none")
-	axeLanguages := flag.String("axe-languages", "en", "languages in which axe runs; the structure of a page is the same in all")
+	axeLanguages := flag.String("axe-languages", strings.Join(catalogue.Languages, ","), "languages in which axe runs")
 	verbose := flag.Bool("v", false, "say each picture")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 45*time.Minute)
@@ -112,7 +115,7 @@ func run(ctx context.Context, out string, only *regexp.Regexp, languages, themes
 	allocator, stop := chromedp.NewExecAllocator(ctx, options...)
 	defer stop()
 
-	p := &painter{full: full, out: out, axe: axe, axeIn: axeLanguages, tokens: map[string]string{}, verbose: verbose}
+	p := &painter{full: full, out: out, axe: axe, axeIn: axeLanguages, tokens: map[string]login{}, verbose: verbose}
 	customer, err := full.Brand(ctx)
 	if err != nil {
 		return 0, err
@@ -155,13 +158,44 @@ func shots(full, empty *sample.Portal, f sample.Filled, customer sample.Customer
 	state := func(s string) action {
 		return chromedp.WaitVisible(`#console[data-state="` + s + `"]`)
 	}
+	n := 0
+	newcomer := func() string { n++; return fmt.Sprintf("giulia.moretti.%d@studioverdi.example", n) }
+	telephone := func() string { n++; return fmt.Sprintf("+39 333 765 %04d", n) }
+	signingUp := func(ctx context.Context, language string) (string, error) {
+		return full.Newcomer(ctx, newcomer(), language)
+	}
+	halfway := func(ctx context.Context, _ string) (string, error) { return full.Halfway(ctx, sample.Lucia) }
 	painted := until(`(() => { const c = document.querySelector('#screen canvas'); return !!c && c.width > 1000 && c.getContext('2d').getImageData(5, 5, 1, 1).data[2] > 100 })()`)
 	return []shot{
 		{name: "first-link", path: "/first", on: empty},
 		{name: "first", path: "/first#token=" + empty.FirstToken, on: empty, do: []action{chromedp.WaitVisible(`#organization`)}},
 		{name: "sign-in", path: "/sign-in"},
 		{name: "sign-in-wrong", path: "/sign-in", do: []action{chromedp.SendKeys(`#email`, sample.Lucia), chromedp.SendKeys(`#password`, "Wrong-2026\r"), chromedp.WaitVisible(`.tb-error`)}},
-		{name: "invitation", path: "/invitation"},
+		{name: "invitation-link", path: "/invitation"},
+		{name: "invitation", path: "/invitation#token=", door: func(ctx context.Context) (string, error) { return full.Invited(ctx, newcomer()) }, do: []action{chromedp.WaitVisible(`#name`)}},
+		{name: "invitation-wrong", path: "/invitation#token=", door: func(ctx context.Context) (string, error) { return full.Invited(ctx, newcomer()) }, do: []action{chromedp.WaitVisible(`#name`), chromedp.SendKeys(`#name`, "Giulia Moretti"), chromedp.SendKeys(`#password`, "password\r"), chromedp.WaitVisible(`.tb-error`)}},
+		{name: "factor-choose-unset", path: "/factors/new", half: signingUp, before: func() error { return full.Gateway(context.Background(), false) }},
+		{name: "factor-choose", path: "/factors/new", half: signingUp, before: func() error { return full.Gateway(context.Background(), true) }},
+		{name: "factor-app", path: "/factors/new/app", half: signingUp},
+		{name: "factor-app-wrong", path: "/factors/new/app", half: signingUp, do: []action{chromedp.SendKeys(`#code`, "12345\r"), chromedp.WaitVisible(`.tb-error`)}},
+		{name: "factor-passkey", path: "/factors/new/passkey", half: signingUp, do: []action{chromedp.WaitVisible(`[data-passkey]`)}},
+		{name: "factor-sms", path: "/factors/new/sms", half: signingUp},
+		{name: "factor-sms-code", path: "/factors/new/sms", half: signingUp, do: []action{func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+			return chromedp.SendKeys(`#number`, telephone()+"\r")(ctx, t)
+		}, chromedp.WaitVisible(`#code`)}},
+		{name: "second", path: "/second-factor", half: halfway},
+		{name: "second-wrong", path: "/second-factor", half: halfway, do: []action{chromedp.SendKeys(`#code`, "12345\r"), chromedp.WaitVisible(`.tb-error`)}},
+		{name: "second-recovery", path: "/second-factor", half: halfway, do: []action{chromedp.Click(`button[value=recovery]`), chromedp.WaitVisible(`#code:not([inputmode])`)}},
+		{name: "step-up", path: "/step-up", as: sample.Carla, stale: true},
+		{name: "forgotten", path: "/forgotten"},
+		{name: "forgotten-sent", path: "/forgotten", do: []action{func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+			return chromedp.SendKeys(`#email`, newcomer()+"\r")(ctx, t)
+		}, chromedp.WaitVisible(`.tb-say`)}},
+		{name: "reset-link", path: "/reset"},
+		{name: "reset", path: "/reset#token=", door: func(ctx context.Context) (string, error) { return full.Reset(ctx, sample.Otto) }, do: []action{chromedp.WaitVisible(`button[value=follow]`)}},
+		{name: "mailed-link", path: "/decide"},
+		{name: "mailed-decide", path: "/decide#token=", door: func(ctx context.Context) (string, error) { return full.AboutTicket(ctx, desk.TokenDecide) }, do: []action{chromedp.WaitVisible(`button[value=broken]`)}},
+		{name: "mailed-confirm", path: "/confirm#token=", door: func(ctx context.Context) (string, error) { return full.AboutTicket(ctx, desk.TokenConfirm) }, do: []action{chromedp.WaitVisible(`.tb-panel button, .tb-say`)}},
 		{name: "tickets", path: "/tickets", as: sample.Anna},
 		{name: "tickets-by-severity", path: "/tickets?sort=severity&dir=asc&status=waiting", as: sample.Anna},
 		{name: "tickets-nothing", path: "/tickets?q=unicorn", as: sample.Anna},
@@ -220,8 +254,29 @@ func shots(full, empty *sample.Portal, f sample.Filled, customer sample.Customer
 		{name: "log-nothing", path: "/log?who=nobody", as: sample.Anna},
 		{name: "log-organization", path: "/log", as: sample.Carla},
 		{name: "settings", path: "/settings", as: sample.Anna},
-		{name: "authenticator", path: "/settings", as: sample.Marco, do: []action{chromedp.Click(`#security button`), chromedp.WaitVisible(`.tb-qr`)}},
 		{name: "tokens", path: "/settings/tokens", as: sample.Anna, do: []action{chromedp.SendKeys(`#name`, "Monitoring"), chromedp.Click(`#new .btn-primary`), chromedp.WaitVisible(`#token`)}},
+		{name: "security", path: "/settings/security", as: sample.Marco},
+		{name: "security-change", path: "/settings/security", as: sample.Marco, do: []action{chromedp.Click(`#factors details summary`), chromedp.WaitVisible(`#factors .sheet`)}},
+		{name: "security-wrong", path: "/settings/security", as: sample.Lucia, do: []action{chromedp.SendKeys(`#old`, "Wrong-2026"), chromedp.SendKeys(`#new`, "Another-Horse-7\r"), chromedp.WaitVisible(`.tb-error`)}},
+		{name: "recovery", path: "/settings/security", as: sample.Otto, do: []action{chromedp.Click(`#codes button`), chromedp.WaitVisible(`pre#codes`)}},
+		{name: "factor-another", path: "/factors/new", as: sample.Marco},
+		{name: "authenticator", path: "/factors/new/app", as: sample.Marco, do: []action{chromedp.WaitVisible(`.tb-qr`)}},
+		{name: "new-password", path: "/reset#token=", door: func(ctx context.Context) (string, error) { return full.Reset(ctx, sample.Carla) }, do: []action{chromedp.Click(`button[value=follow]`), func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+			code, err := full.Code(ctx, sample.Carla)
+			if err != nil {
+				return chromedp.Void{}, err
+			}
+			return chromedp.Void{}, chromedp.Do(ctx, chromedp.Click(`button[value=recovery]`), chromedp.WaitVisible(`#code:not([inputmode])`), chromedp.SendKeys(`#code`, code+"\r"), chromedp.WaitVisible(`input[name=password]`))
+		}}},
+		{name: "sms-gateway", path: "/settings/sms", as: sample.Anna},
+		{name: "sms-gateway-tested", path: "/settings/sms", as: sample.Anna, do: []action{func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+			return chromedp.SendKeys(`#number`, telephone()+"\r")(ctx, t)
+		}, chromedp.WaitVisible(`#test .tb-say`)}},
+		{name: "lost-factor", path: "/settings/lost-factor", as: sample.Anna},
+		{name: "person", path: "/people/" + f.Person, as: sample.Anna},
+		{name: "person-own-people", path: "/people/" + f.Person, as: sample.Carla},
+		{name: "organization-new", path: "/organizations/new", as: sample.Anna},
+		{name: "organization-customer", path: "/organizations/" + f.Customer, as: sample.Anna},
 		{name: "start", path: "/start", as: sample.Anna},
 		{name: "mail-unset", path: "/mail", as: sample.Anna},
 		{name: "mail", path: "/mail", as: sample.Anna, before: func() error { return full.MailServer(context.Background(), true) }, do: []action{chromedp.Click(`#test .btn-primary`), chromedp.WaitVisible(`#test .tb-say`)}},
@@ -245,10 +300,31 @@ type painter struct {
 	full     *sample.Portal
 	out, axe string
 	axeIn    []string
-	tokens   map[string]string
+	tokens   map[string]login
 	verbose  bool
 	pictures int
 	findings int
+}
+
+// login is a sign-in that was made for pictures.
+type login struct {
+	token string
+	at    time.Time
+}
+
+// token signs somebody in, again when pages would ask for the second factor once more.
+func (p *painter) token(ctx context.Context, on *sample.Portal, s shot) (string, error) {
+	if s.stale {
+		return on.Stale(ctx, s.as)
+	}
+	if l := p.tokens[s.as]; time.Since(l.at) < 8*time.Minute {
+		return l.token, nil
+	}
+	token, err := on.Token(ctx, s.as)
+	if err == nil {
+		p.tokens[s.as] = login{token, time.Now()}
+	}
+	return token, err
 }
 
 // paint opens a page once and takes it in each theme and at each width.
@@ -263,19 +339,34 @@ func (p *painter) paint(tab context.Context, s shot, language string, themes []s
 		}
 	}
 	cookies := []*network.CookieParam{{Name: "tz", Value: "Europe/Rome", URL: on.URL}, {Name: "language", Value: language, URL: on.URL, Secure: true}}
+	hold := func(name, value string) {
+		cookies = append(cookies, &network.CookieParam{Name: name, Value: value, URL: on.URL, Path: "/", Secure: true, HTTPOnly: true, SameSite: network.CookieSameSiteLax})
+	}
 	if s.as != "" {
-		if p.tokens[s.as] == "" {
-			token, err := on.Token(tab, s.as)
-			if err != nil {
-				return fmt.Errorf("sign in %s: %w", s.as, err)
-			}
-			p.tokens[s.as] = token
+		token, err := p.token(tab, on, s)
+		if err != nil {
+			return fmt.Errorf("sign in %s: %w", s.as, err)
 		}
-		cookies = append(cookies, &network.CookieParam{Name: "__Host-traybell", Value: p.tokens[s.as], URL: on.URL, Path: "/", Secure: true, HTTPOnly: true, SameSite: network.CookieSameSiteLax})
+		hold("__Host-traybell", token)
+	}
+	if s.half != nil {
+		token, err := s.half(tab, language)
+		if err != nil {
+			return fmt.Errorf("half sign in: %w", err)
+		}
+		hold("__Host-traybell-step", token)
+	}
+	path := s.path
+	if s.door != nil {
+		token, err := s.door(tab)
+		if err != nil {
+			return fmt.Errorf("make the link: %w", err)
+		}
+		path += token
 	}
 	ctx, cancel := chromedp.NewContext(tab)
 	defer cancel()
-	ctx, stop := context.WithTimeout(ctx, 40*time.Second)
+	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	defer stop()
 	var mu sync.Mutex
 	var said []string
@@ -298,7 +389,7 @@ func (p *painter) paint(tab context.Context, s shot, language string, themes []s
 	actions := []action{
 		call(log.Enable, cdp.Empty{}), theme(themes[0]), call(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Rome"}),
 		call(network.ClearBrowserCookies, cdp.Empty{}), call(network.SetCookies, network.SetCookiesParams{Cookies: cookies}),
-		metrics(screens[0], screens[0].height), chromedp.Navigate(on.URL + s.path),
+		metrics(screens[0], screens[0].height), chromedp.Navigate(on.URL + path),
 	}
 	if err := chromedp.Do(ctx, append(actions, s.do...)...); err != nil {
 		return fmt.Errorf("%w %v", err, said)

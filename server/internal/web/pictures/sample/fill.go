@@ -48,6 +48,8 @@ type Filled struct {
 	Colleague  string // the device of a colleague
 	Directory  string
 	Approval   string // that waits for the responsible person
+	Person     string // Lucia's account
+	Customer   string // Lucia's organization
 }
 
 // Fill makes people, devices, tickets and visits.
@@ -76,6 +78,7 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 	marco := make(Marco, "Marco Conti", "", account.Technician)
 	lucia := make(Lucia, "Lucia Rossi", "Studio Verdi", account.Requester)
 	make(Carla, "Carla Neri", "Studio Verdi", account.Responsible)
+	f.Person, f.Customer = string(lucia.Account), string(lucia.Organization)
 	otto := make(Otto, "Otto Weber-Hoffmannstein", "Weber Bau und Ingenieurgesellschaft", account.Requester)
 
 	ldap, search := account.LDAPPresets["openldap"], "Search-Account-1"
@@ -84,7 +87,7 @@ func (p *Portal) Fill(ctx context.Context) (f Filled, err error) {
 		Enabled: true, Create: true, DefaultRole: account.Requester, Rules: []account.RoleRule{{Group: "office managers", Role: account.Responsible}}, LDAP: ldap}, &search)
 	must(e)
 	_, e = p.People.SaveDirectory(ctx, desk.System(), account.Directory{ID: account.DirectoryID(api.NewID(p.clock.now())), Kind: account.OIDC, Name: "Weber Bau", Organization: otto.Organization, Domains: []string{"weber-bau.example", "weber.example"},
-		Enabled: true, Button: true, Create: true, DefaultRole: account.Requester, OIDC: account.OIDCSettings{Issuer: "https://login.weber-bau.example/realms/staff", ClientID: "traybell"}}, &search)
+		Enabled: true, Button: true, Create: true, DefaultRole: account.Requester, OIDC: account.OIDCSettings{Issuer: p.URL + "/realms/staff", ClientID: "traybell", CA: p.pem}}, &search)
 	must(e)
 
 	can := []string{"desktop", "control", "terminal"}

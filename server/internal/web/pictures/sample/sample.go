@@ -19,6 +19,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -75,6 +76,8 @@ type Portal struct {
 	server  *http.Server
 	store   *store.Store
 	seats   map[device.ID]*seat
+	texts   *http.Server // takes what is sent as SMS
+	pem     string       // of the certificate
 	mu      sync.Mutex
 	codes   map[string][]string // recovery codes by address
 }
@@ -157,7 +160,10 @@ func New(ctx context.Context, log *slog.Logger) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.server = &http.Server{Handler: portal.Handler(), TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), ReadHeaderTimeout: 10 * time.Second}
+	mux := http.NewServeMux()
+	mux.Handle("/", portal.Handler())
+	mux.HandleFunc("GET /realms/staff/.well-known/openid-configuration", p.discovery)
+	p.server = &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), ReadHeaderTimeout: 10 * time.Second}
 	go p.server.ServeTLS(l, "", "")
 	return p, nil
 }
@@ -184,12 +190,16 @@ func (p *Portal) certificate() (tls.Certificate, error) {
 	p.SPKI = base64.StdEncoding.EncodeToString(sum[:])
 	p.CA = x509.NewCertPool()
 	p.CA.AddCert(leaf)
+	p.pem = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
 // Close stops the portal and removes its data.
 func (p *Portal) Close() error {
 	p.server.Close()
+	if p.texts != nil {
+		p.texts.Close()
+	}
 	if err := p.store.Close(); err != nil {
 		return err
 	}
