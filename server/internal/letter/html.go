@@ -3,6 +3,8 @@ package letter
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -135,8 +137,15 @@ func (w *htmlText) say(s string) {
 	}
 }
 
-func startsSpace(s string) bool { return s != "" && strings.TrimLeft(s[:1], " \t\r\n\xc2") == "" }
-func endsSpace(s string) bool   { return strings.TrimRight(s[len(s)-1:], " \t\r\n\xa0") == "" }
+func startsSpace(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsSpace(r)
+}
+
+func endsSpace(s string) bool {
+	r, _ := utf8.DecodeLastRuneInString(s)
+	return unicode.IsSpace(r)
+}
 
 func (w *htmlText) put(s string) {
 	if s == "" {

@@ -338,14 +338,12 @@ type walker struct {
 	parts   int
 	plain   []string
 	html    []string
-	cids    []string // parallel to m.Files
-	related bool
+	cids    []string       // parallel to m.Files
 	status  []*enmime.Part // message/delivery-status
 	returns []*enmime.Part // the mail that came back, or its header
 	receipt bool
 	report  bool
 	reply   bool // a calendar's answer
-	signed  bool
 }
 
 func (w *walker) walk(p *enmime.Part, depth int) error {

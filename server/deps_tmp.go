@@ -1,5 +1,0 @@
-package server
-
-import (
-	_ "github.com/microcosm-cc/bluemonday"
-)
