@@ -362,7 +362,7 @@ func TestLoginCookie(t *testing.T) {
 		t.Fatal(err)
 	}
 	cookies := append(a.Cookies(), b.post("/second-factor", "kind", "recovery", "code", code).Cookies()...)
-	if len(cookies) != 3 { // half-way, its end, and the login
+	if len(cookies) != 4 { // half-way, its end, the login, and the browser that is known from now on
 		t.Errorf("%d cookies: %v", len(cookies), cookies)
 	}
 	for _, c := range cookies {

@@ -67,7 +67,7 @@ func StartProvider(t testing.TB, redirect string) *Provider {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
 		cmd.Process.Kill()
 		cmd.Wait()
-		t.Fatalf("oidc-provider does not start (./task setup installs it): %q %v\n%s", line, err, said.String())
+		t.Fatalf("oidc-provider does not start (tools/setup/setup test installs it): %q %v\n%s", line, err, said.String())
 	}
 	return &Provider{Issuer: fmt.Sprintf("https://localhost:%d", port), CA: a.PEM}
 }
