@@ -349,7 +349,7 @@ func (d *Tickets) Similar(ctx context.Context, a desk.Actor, title, email string
 }
 
 // MeToo adds somebody to a ticket of their own organization that reports what they would have reported. They
-// read nothing of it; they are told when it is solved.
+// read nothing of it.
 func (d *Tickets) MeToo(ctx context.Context, a desk.Actor, id ticket.ID, caller, email string) error {
 	return d.o.Change(ctx, a, func(c *desk.Change) error {
 		k, err := c.Ticket(id)
